@@ -28,14 +28,16 @@ from harness.run_folder.layout import RunRecord
 from harness.run_folder.scrape_log import Scrape
 
 SCOPE = InstrumentationScope("upload-harness", __version__)
+LEADER = "leader"
+"""The process that has judged the run, and reports its spans."""
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 _NS = 1_000_000_000
 
 
 def resource_of(record: RunRecord, target: str) -> Resource:
-    """What the metrics of a target are about: `target` is as in a `Scrape`."""
-    is_worker = target.startswith("worker-")
-    name = "upload-harness" if is_worker else "mock-upload-server" if record.own_server else target
+    """What the metrics of a target are about: `target` is as in a `Scrape`, or "leader"."""
+    is_ours = target == LEADER or target.startswith("worker-")
+    name = "upload-harness" if is_ours else "mock-upload-server" if record.own_server else target
     labels = {f"upload.label.{key}": value for key, value in record.labels.items()}
     return Resource(
         {"service.name": name, "service.instance.id": target, "upload.run.id": record.id, "upload.scenario": record.name, **labels}

@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from harness.base.errors import HarnessError
 from harness.otlp.metrics import metrics_data
 from harness.otlp.spans import spans_of
 from harness.plan import Plan
@@ -29,7 +30,8 @@ from reports.live_view import Snapshot
 
 INTERVAL_S = 5.0
 """Between two pushes of metrics; OTEL_METRIC_EXPORT_INTERVAL (milliseconds) changes it."""
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 5.0
+"""Of a request with its repetitions, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise: a run ends that much later, twice."""
 _SPANS_EACH = 500
 _STOP_S = 2 * _TIMEOUT_S
 
@@ -68,8 +70,10 @@ class OtlpPusher:
     def __init__(self, url: str, interval_s: float | None = None) -> None:
         self._interval_s = interval_from_environment() if interval_s is None else interval_s
         base = url.rstrip("/")
-        self._metrics = OTLPMetricExporter(endpoint=f"{base}/v1/metrics", timeout=_TIMEOUT_S)
-        self._spans = OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=_TIMEOUT_S)
+        # None: as the environment has it
+        timeout_s = None if "OTEL_EXPORTER_OTLP_TIMEOUT" in os.environ else _TIMEOUT_S
+        self._metrics = OTLPMetricExporter(endpoint=f"{base}/v1/metrics", timeout=timeout_s)
+        self._spans = OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=timeout_s)
         self._record: RunRecord | None = None
         self._latest: dict[str, Scrape] = {}
         self._lock = threading.Lock()
@@ -99,14 +103,28 @@ class OtlpPusher:
             return self.counts
         self._stopping.set()
         self._thread.join(_STOP_S)
-        spans = spans_of(folder)
-        for first in range(0, len(spans), _SPANS_EACH):
-            self._count(partial(self._push_spans, spans[first : first + _SPANS_EACH]))
+        for spans in self._batches_of_spans(folder):
+            self._count(partial(self._push_spans, spans))
         for exporter in (self._metrics, self._spans):
             exporter.shutdown()
         self._logger.removeHandler(self._error)
         self._logger.propagate = True
         return self.counts
+
+    def _batches_of_spans(self, folder: RunFolder) -> list[list[ReadableSpan]]:
+        """The run's spans in requests; a run that left nothing to read is counted as one that failed."""
+        try:
+            spans = spans_of(folder)
+        except HarnessError as error:
+            self._note_failure(f"there are no spans: {error}")
+            return []
+        return [spans[first : first + _SPANS_EACH] for first in range(0, len(spans), _SPANS_EACH)]
+
+    def _note_failure(self, error: str) -> None:
+        """Count a request that could not even be made."""
+        self.counts.requests += 1
+        self.counts.failed += 1
+        self.counts.error = error
 
     def _push_spans(self, spans: Sequence[ReadableSpan]) -> bool:
         return self._spans.export(spans) is SpanExportResult.SUCCESS
@@ -125,9 +143,7 @@ class OtlpPusher:
         try:
             data = metrics_data(record, scrapes)
         except (ValueError, KeyError) as error:  # a target's own metrics may be anything
-            self.counts.requests += 1
-            self.counts.failed += 1
-            self.counts.error = f"a scrape can't be read: {error}"
+            self._note_failure(f"a scrape can't be read: {error}")
             return
         self._count(lambda: self._metrics.export(data) is MetricExportResult.SUCCESS)
 

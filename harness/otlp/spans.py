@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from harness.base.model import DELIVERED
-from harness.otlp.metrics import SCOPE, resource_of
+from harness.otlp.metrics import LEADER, SCOPE, resource_of
 from harness.run_folder.layout import RunFolder, RunRecord
 from harness.run_folder.parquet import database, fetch_columns
 from harness.run_folder.trace import trace_prefix
@@ -85,7 +85,7 @@ def _span(
 ) -> ReadableSpan:  # fmt: skip
     begin_ns, end_ns = (int(((record.t0_epoch or 0.0) + time_s) * _NS) for time_s in times_s)
     return ReadableSpan(
-        name, context, parent, resource_of(record, "worker-leader"), attributes, start_time=begin_ns, end_time=end_ns,
+        name, context, parent, resource_of(record, LEADER), attributes, start_time=begin_ns, end_time=end_ns,
         instrumentation_scope=SCOPE, **more,
     )  # fmt: skip
 

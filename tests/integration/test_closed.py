@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from harness.run_folder.tables import read_plan
 from harness.scenario.scenario import parse_resolved
 from tests.support.real_runs import PATIENCE_S, TINY, assert_passed_or_late, told, wait_for
 
-LOCUSTFILE = Path(__file__).parents[2] / "harness" / "drive" / "locustfile.py"
 CLOSED = TINY.replace('kind = "constant"\nover = "2s"', 'kind = "closed"\nphones = 3\nthink = { distribution = "exponential", mean = "20ms" }')  # fmt: skip
 
 
@@ -79,11 +77,19 @@ def test_stations_that_no_phone_came_to_are_not_due_and_stay_unattempted(tmp_pat
     assert summary.generator.never_begun == 0
 
 
-LOCUST = [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+LOCUST = [sys.executable, "-P", "-m", "harness", "locust", "--headless", "--only-summary"]
 
 
 def stock_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "HARNESS_"))}
+
+
+def test_an_abbreviated_option_of_locust_is_refused_before_anything_starts(tmp_path):
+    """Locust itself would take --headles for --headless, and -t for nothing: a test without an end."""
+    command = [*LOCUST[:5], "--headles", "--run-tim", "1s"]
+    done = subprocess.run(command, cwd=tmp_path, env=stock_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "unrecognized arguments: --headles --run-tim" in done.stderr
 
 
 def uploads_so_far(place):

@@ -119,11 +119,12 @@ def test_a_run_pushes_the_metrics_of_both_sides_and_its_spans(tmp_path: Path, re
     assert any(one["http.request.method"] == "POST" and one["http.response.status_code"] == 201 for one in routes)
     assert all(one["error.type"] == "503" for one in routes if one.get("http.response.status_code") == 503)
 
-    resource = receiver.metrics[-1].resource_metrics[0].resource
-    assert attributes(resource) == {
-        "service.name": "upload-harness", "service.instance.id": "worker-0", "upload.run.id": record.id, "upload.scenario": "smoke",
-        "upload.label.version": "1.2",
-    } or attributes(resource)["service.name"] == "mock-upload-server"  # fmt: skip
+    resources = [attributes(one.resource) for one in receiver.metrics[-1].resource_metrics]
+    about = {"upload.run.id": record.id, "upload.scenario": "smoke", "upload.label.version": "1.2"}
+    assert sorted(resources, key=str) == [
+        {"service.name": "mock-upload-server", "service.instance.id": "server", **about},
+        {"service.name": "upload-harness", "service.instance.id": "worker-0", **about},
+    ]
 
     spans = [span for request in receiver.spans for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]  # fmt: skip
     run, *others = spans

@@ -124,3 +124,15 @@ def test_evenings_that_prove_nothing_are_refused(tmp_path: Path, changed: dict[s
         read_remedies(measured, experiment(tmp_path / "simulated"))
     with pytest.raises(UsageError, match="nowhere"):
         read_remedies(tmp_path / "nowhere", measured)
+
+
+def test_predicting_again_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    played = {one.name: [run(9, 0.5)] for one in MADE.remedies}
+    monkeypatch.setattr(command, "_simulate", lambda out: out)
+    monkeypatch.setattr(command, "read_simulated", lambda _: played)
+    again = command._predict_again(MADE, tmp_path)
+    assert [one.measured for one in again.remedies] == [one.measured for one in MADE.remedies]
+    assert [one.simulated for one in again.remedies] == [[run(9, 0.5)]] * len(MADE.remedies)
+    played["another"] = []
+    with pytest.raises(UsageError, match=r"other variants by now .*another"):
+        command._predict_again(MADE, tmp_path)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from harness.analysis.rows import load_rows
 from harness.base.errors import ConfigurationError, UsageError
 from harness.cli.app import app
+from harness.judge.compare.compare import list_differences
 from harness.judge.thresholds.abort_on_fail import AbortThreshold
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import judge_run
@@ -116,6 +117,8 @@ def test_a_simulated_run_is_not_compared_with_a_measured_one(tmp_path):
     record = simulated(tmp_path / "run").read_run()
     with pytest.raises(UsageError, match="simulated: true against false"):
         refuse_unlike([record], [record.model_copy(update={"simulated": False})])
+    measured = record.model_copy(update={"simulated": False, "versions": {}})
+    assert list_differences([record], [measured])[0] == "simulated: true against false", "what explains the others"
     refuse_unlike([record], [record.model_copy(update={"host": {"cpu": "another"}})])
 
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from mock_server.faults.registry import KINDS
-from tests.support.simulations import one_station, play
+from tests.support.simulations import FREE, one_station, play
 
 ONCE = {"retry": {"strategy": "none"}, "timeout": "5s"}
 RETRY = {"retry": {"strategy": "fixed", "base": "1s"}, "timeout": "5s"}
@@ -175,15 +175,7 @@ def test_a_crash_loses_what_is_in_progress_and_the_restarted_server_takes_the_re
 
 
 def one_station_costs():
-    return {
-        "connect": "0s",
-        "login": "0s",
-        "send": "1000GB/s",
-        "receive": "unlimited",
-        "parse": "0s",
-        "commit": "0s",
-        "answer": "0s",
-    }
+    return {**FREE, "restart": "800ms"}
 
 
 def test_what_was_committed_survives_a_crash_and_what_was_not_is_gone():

@@ -94,15 +94,7 @@ def test_stations_need_not_log_in():
 
 
 def test_with_a_connection_for_each_attempt_each_pays_for_it():
-    costs = {
-        "connect": "10ms",
-        "login": "0s",
-        "send": "1000GB/s",
-        "receive": "unlimited",
-        "parse": "0s",
-        "commit": "0s",
-        "answer": "0s",
-    }
+    costs = {**FREE, "connect": "10ms"}
     retry = {"strategy": "none"}
     each = play(**one_station(client={"connection": "each", "retry": retry}, simulate=costs))
     new = play(**one_station(client={"connection": "new", "retry": retry}, simulate=costs))
@@ -111,15 +103,7 @@ def test_with_a_connection_for_each_attempt_each_pays_for_it():
 
 
 def test_a_shared_pool_keeps_the_connections_of_stations_that_are_done():
-    costs = {
-        "connect": "10ms",
-        "login": "0s",
-        "send": "1000GB/s",
-        "receive": "unlimited",
-        "parse": "0s",
-        "commit": "0s",
-        "answer": "0s",
-    }
+    costs = {**FREE, "connect": "10ms"}
     played = play(client={"connection": "reuse", "retry": {"strategy": "none"}}, simulate=costs)
     assert played.service_s == pytest.approx([0.11, 0.10, 0.10, 0.10, 0.10, 0.10], abs=1e-6)
 

@@ -67,6 +67,8 @@ def test_the_table_has_the_medians_as_constants(usual: FittedCosts) -> None:
     table = usual.table(SimulationCosts())
     assert (table.commit.quantile(0.01), table.commit.quantile(0.99)) == (0.005, 0.005)
     assert table.send == pytest.approx(200e6, rel=0.001)
+    assert table.receive == table.send, "photos that come at once share what one alone gets"
+    assert usual.table(SimulationCosts(receive="unlimited")).receive == "unlimited"
 
 
 def test_with_distributions_the_spread_of_a_cost_is_recovered_too() -> None:
