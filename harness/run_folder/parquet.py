@@ -72,7 +72,7 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
     """A session with each mapping of columns as a table; the session and its temporary tables end with the block.
 
     All columns of a table have the shape (n,). Texts must have dtype object: DuckDB would turn a numpy text column into an
-    enumeration of all its values. NaN and masked values are NULL.
+    enumeration of all its values. NaN and masked values are NULL. Raises RunFolderError if a query meets a damaged file.
     """
     connection = _engine().cursor()
     try:
@@ -84,6 +84,11 @@ def database(**tables: Columns) -> Iterator[duckdb.DuckDBPyConnection]:
         if ImmediateExit.latest is not None:
             raise ImmediateExit.latest from None
         raise
+    except (duckdb.OperationalError, duckdb.CatalogException, duckdb.ParserException):
+        raise  # no disk or memory left, or a mistake in a query: no file is damaged
+    except duckdb.Error as error:
+        message = f"a table of the run can't be read: {str(error).splitlines()[0]}"
+        raise RunFolderError(message) from None
     finally:
         connection.close()
 

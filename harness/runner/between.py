@@ -8,11 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from harness.base.errors import UsageError
 
 _TIMEOUT_S = 600.0
-_MAX_LINE = 300
+_MAX_LINE, _MAX_BYTES = 300, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,14 @@ class BetweenCommand:
     def run(self, title: str, log: Callable[[str], None]) -> None:
         """Run it to its end, with the name of the run to come in HARNESS_CELL. Raises UsageError if it fails.
 
-        What it prints is not kept but for its last line, which says why it failed.
+        What it prints is not kept but for its last line, which says why it failed: that of its errors, if there are any.
         """
         log(f"--between: {shlex.join(self.argv)}")
-        with (
-            tempfile.TemporaryFile() as output
-        ):  # not a pipe: it may start a server that outlives it and holds a pipe open
+        # not pipes: it may start a server that outlives it and holds a pipe open
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
             try:
                 code = subprocess.run(
-                    self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=self.timeout_s,
+                    self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, timeout=self.timeout_s,
                     check=False, env={**os.environ, "HARNESS_CELL": title},
                 ).returncode  # fmt: skip
             except subprocess.TimeoutExpired:
@@ -43,8 +43,8 @@ class BetweenCommand:
                 message = f"--between {self.argv[0]}: {error}"
                 raise UsageError(message) from None
             if code != 0:
-                output.seek(0)
-                last = _last_line(output.read(1_000_000))
+                # A program's output comes late where it is no terminal: what came last of both need not be the reason.
+                last = _last_line(errors) or _last_line(output)
                 message = f"--between {self.argv[0]} exited with code {code}{': ' if last else ''}{last}"
                 raise UsageError(message)
 
@@ -67,7 +67,8 @@ def parse_between(text: str | None, *, allow_command: bool) -> BetweenCommand | 
     return BetweenCommand(argv)
 
 
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", "replace").strip().splitlines()
+def _last_line(file: IO[bytes]) -> str:
+    file.seek(0)
+    lines = file.read(_MAX_BYTES).decode("utf-8", "replace").strip().splitlines()
     text = lines[-1] if lines else ""
     return "".join(character if character.isprintable() else "�" for character in text)[:_MAX_LINE]

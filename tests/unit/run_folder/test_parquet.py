@@ -61,6 +61,19 @@ def test_a_file_without_the_column_is_a_broken_run(tmp_path):
             load_table(session, "rows_of", "w", tmp_path / "rows.parquet")
 
 
+def test_a_file_that_is_damaged_in_the_middle_is_a_broken_run_whatever_is_made_of_it(tmp_path):
+    source = tmp_path / "rows.parquet"
+    with database(rows={"v": np.arange(100_000)}) as session:
+        write_parquet(session, "SELECT v FROM rows", source)
+    content = source.read_bytes()
+    source.write_bytes(bytes(64) + content[64:])
+    query = f"SELECT v FROM read_parquet('{source}', hive_partitioning = false)"  # noqa: S608
+    with pytest.raises(RunFolderError, match="a table of the run can't be read"), database() as session:
+        write_parquet(session, query, tmp_path / "made.parquet")
+    with pytest.raises(RunFolderError, match="a table of the run can't be read"), database() as session:
+        session.execute(query).fetchall()
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "rows.parquet"
     with database(rows={"v": np.arange(3)}) as session:

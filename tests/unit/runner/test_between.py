@@ -27,6 +27,7 @@ def test_it_runs_as_it_is_written_and_knows_the_run_to_come(tmp_path):
             9.0,
             "exited with code 1: no .*bucket",
         ),
+        ((sys.executable, "-c", "print('x'); print('only this'); exit(1)"), 9.0, "exited with code 1: only this"),
         (("sleep", "9"), 0.05, "took longer than 0.05 s"),
     ],
 )
