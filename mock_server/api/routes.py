@@ -25,6 +25,7 @@ from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore
 from mock_server.upload import body
 from mock_server.upload.drain import InFlightRequests
+from mock_server.upload.multipart_form import multipart_boundary
 from mock_server.upload.photo import PhotoSink, ReceivedUpload
 from mock_server.upload.pipeline import UploadPipeline
 from mock_server.upload.resumable import COMPLETE, ResumableHandlers
@@ -160,7 +161,7 @@ class UploadRoutes:
         context = await self._begun(request, "upload")
         if self._resumable.is_asked_for(request) and not request.content_type.startswith("multipart/"):
             return await self._raw(context)
-        boundary = body.multipart_boundary(request.headers.get("Content-Type", ""))
+        boundary = multipart_boundary(request.headers.get("Content-Type", ""))
         largest = self._services.profile.max_body
 
         async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
