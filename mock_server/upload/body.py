@@ -1,16 +1,18 @@
-"""A page in one request: its body in pieces, within the profile's limits, as a multipart form or as the photo alone."""
+"""The body of a request, within the profile's limits: in pieces as they come, or taken while it is read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+from aiohttp import StreamReader
 
 from mock_server.http.request_context import RequestContext
+from mock_server.http.request_protocol import tap_body
 from mock_server.http.responses import Problem
+from mock_server.net.body_tap import BodyTap, TakeBytes
 from mock_server.profile.server_profile import ServerProfile
-from mock_server.upload.multipart_form import MultipartForm
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
-from mock_server.upload.readings import parse_reading_header
 
 _CLOSE = {"Connection": "close"}
 _RATE_WINDOW_S = 5.0
@@ -35,21 +37,58 @@ async def chunks(context: RequestContext, profile: ServerProfile) -> AsyncIterat
     total = 0
     async for chunk in _pieces(context, profile):
         total += len(chunk)
-        if total > profile.max_body:  # a chunked body announces no length
-            raise Problem(413, f"At most {profile.max_body} bytes", headers=_CLOSE)
+        _check_total(total, profile)
         for hit in context.hits:
             await context.act(hit, hit.fault.on_body(context, len(chunk), total))
         yield chunk
 
 
+def _check_total(total_bytes: int, profile: ServerProfile) -> None:
+    if total_bytes > profile.max_body:  # a chunked body announces no length
+        raise Problem(413, f"At most {profile.max_body} bytes", headers=_CLOSE)
+
+
+async def receive(context: RequestContext, profile: ServerProfile, take: TakeBytes) -> None:
+    """Gives the body to `take` piece by piece, most of it while it is read from the connection.
+
+    Raises what `take` raises, and Problem as `chunks` does.
+    """
+    # A fault may wait at each piece, and a limit on the rate watches when they come: neither can be done while reading.
+    if context.hits or profile.min_upload_rate is not None:
+        async for piece in chunks(context, profile):
+            take(piece, 0, len(piece))
+        return
+    content = context.request.content
+    if content.is_eof():  # a small upload is whole by now: nothing to wait for
+        piece = content.read_nowait(-1)
+        _check_total(len(piece), profile)
+        take(piece, 0, len(piece))
+        return
+    context.ask_for_body()
+    tap = tap_body(context.request, take)
+    try:
+        await _receive(content, profile, take, tap)
+    finally:
+        if tap is not None:
+            tap.release()
+
+
+async def _receive(content: StreamReader, profile: ServerProfile, take: TakeBytes, tap: BodyTap | None) -> None:
+    total = 0
+    with _time_limit(content, profile):
+        while not content.at_eof():
+            piece, _ = await content.readchunk()  # with a tap only what came before it, and the end
+            if tap is not None and tap.error is not None:
+                raise tap.error
+            total += len(piece)
+            _check_total(total, profile)
+            take(piece, 0, len(piece))
+
+
 async def _pieces(context: RequestContext, profile: ServerProfile) -> AsyncIterator[bytes]:
     content = context.request.content
-    loop = asyncio.get_running_loop()
-    timeout = TimeoutError("The body took too long")
-    # One timer for the whole body, not one per piece: this is the busiest loop of the server.
-    timer = loop.call_later(profile.body_timeout, content.set_exception, timeout)
     rate = None if profile.min_upload_rate is None else _UploadRateCheck(profile.min_upload_rate)
-    try:
+    with _time_limit(content, profile):
         while not content.at_eof():
             if rate is None:
                 chunk, _ = await content.readchunk()  # unlike readany it does not join pieces
@@ -58,9 +97,19 @@ async def _pieces(context: RequestContext, profile: ServerProfile) -> AsyncItera
                     chunk, _ = await content.readchunk()
                 rate.count(len(chunk))
             yield chunk
+
+
+@contextlib.contextmanager
+def _time_limit(content: StreamReader, profile: ServerProfile) -> Iterator[None]:
+    """Raises Problem 408 if the block, which reads the body, does not get all of it in time."""
+    # One timer for the whole body, not one per piece: this is the busiest loop of the server.
+    timer = asyncio.get_running_loop().call_later(
+        profile.body_timeout, content.set_exception, TimeoutError("The body took too long")
+    )
+    try:
+        yield
     except TimeoutError as error:
-        detail = str(error) or "The body came too slowly"
-        raise Problem(408, detail, headers=_CLOSE) from error
+        raise Problem(408, str(error) or "The body came too slowly", headers=_CLOSE) from error
     finally:
         timer.cancel()
 
@@ -92,27 +141,3 @@ def check_photo_type(content_type: str, accepts: str = "jpeg") -> None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", "image/jpeg", "application/octet-stream"}:
         raise Problem(415, "Send image/jpeg")
-
-
-async def read_put(pieces: AsyncIterator[bytes], reading: str, sink: PhotoSink) -> ReceivedUpload:
-    """The upload in a body that is the photo, its reading in the header `Reading`.
-
-    Raises Problem 400 for a reading that is not JSON, 413 for one that is too large.
-    """
-    parsed = parse_reading_header(reading)
-    async for piece in pieces:
-        sink.feed(memoryview(piece))
-    return sink.upload(parsed)
-
-
-async def read_multipart(
-    pieces: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max_bytes: int
-) -> ReceivedUpload:
-    """The upload in a multipart form: parts `photo` (JPEG) and `reading` (JSON), in any order.
-
-    Raises Problem 400 for a malformed form and 413 for parts that are too large.
-    """
-    form = MultipartForm(boundary, sink, max_bytes)
-    async for piece in pieces:
-        form.feed(piece, 0, len(piece))
-    return form.upload()

@@ -127,6 +127,22 @@ class PhotoSink:
         return ReceivedUpload(self._hash.hexdigest(), self.size_bytes, whole, reading, photo)
 
 
+class PhotoAlone:
+    """An upload whose body is the photo; `feed` takes the bytes of a buffer from a place to another."""
+
+    def __init__(self, reading: Reading, sink: PhotoSink) -> None:
+        self._reading = reading
+        self._sink = sink
+
+    def feed(self, data: bytes | bytearray, start: int, end: int) -> None:
+        """Takes the next piece."""
+        self._sink.feed(memoryview(data)[start:end])
+
+    def upload(self) -> ReceivedUpload:
+        """What has arrived, once the body is over."""
+        return self._sink.upload(self._reading)
+
+
 def read_file(path: Path, reading: Reading, *, keep: bool) -> ReceivedUpload:
     """The page whose photo is in a file; blocks, so call it in a thread."""
     sink = PhotoSink(keep=keep)
