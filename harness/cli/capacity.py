@@ -35,6 +35,7 @@ from harness.cli.options import (
     check_fits,
     check_name,
     command_line,
+    planning,
 )
 from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
@@ -320,7 +321,7 @@ def _log(line: str) -> None:
 
 def _check_fits(source: str, scenario: Scenario, load: float) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
-    with temporary_folder("capacity") as folder:
+    with temporary_folder("capacity") as folder, planning(source):
         scaled = scale_load(scenario, load, folder)
         problems = plan_capacity.find_capacity_problems(scaled, make_plan(scaled), 1, None)
     check_fits(source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])

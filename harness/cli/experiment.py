@@ -26,6 +26,7 @@ from harness.cli.options import (
     check_target_given,
     command_line,
     external_target_of,
+    planning,
 )
 from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
@@ -107,7 +108,9 @@ def experiment(
 
     runner = ExperimentRunner(loaded, cells, folder, command_line(), admit, reset, report=report)
     runner.check_folder(target=target)
-    check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
+    with planning(source):
+        plan = make_plan(cells[0].scenario)
+    check_listening(admit(cells[0].scenario, plan))
     _announce(loaded, cells, folder)
     with live_page(web_address, "experiment", loaded.title or loaded.name, folder, len(cells)) as live:
         figures, stopped = _run_cells(runner, live)

@@ -94,7 +94,7 @@ def test_a_simulated_matrix_is_confirmed_by_real_runs_of_the_base_and_the_best_v
     page = (folder / "report" / "index.html").read_text()
     assert "Predicted and measured" in page
     assert "Runs without a link have no page yet" in page
-    assert not list(folder.glob("**/runs/*/report"))
+    assert not list(folder.glob("**/runs/*/report/index.html"))
 
 
 def test_a_simulation_that_is_interrupted_exits_with_130(tmp_path):

@@ -24,6 +24,11 @@ def pytest_collection() -> Generator[None, Any, Any]:
         gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let the process end as it would have: libraries complain of their objects that are left."""
+    gc.unfreeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path) -> Generator[None, list[Any], list[Any]]:
     """Look for examples in docstrings only in the packages, and there only in modules that have any."""
