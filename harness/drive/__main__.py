@@ -15,12 +15,12 @@ import gevent.monkey
 
 def patch_once() -> None:
     """Patch the standard library as Locust does, plugins included, with one look at what is installed."""
-    look_up, installed = metadata.entry_points, metadata.entry_points()
+    ask, installed = metadata.entry_points, metadata.entry_points()
     metadata.entry_points: Any = installed.select
     try:
         gevent.monkey.patch_all()
     finally:
-        metadata.entry_points = look_up
+        metadata.entry_points = ask
 
 
 if __name__ == "__main__":
