@@ -6,9 +6,8 @@ packages for plugins, which takes a fifth of the whole start. Here the packages 
 
 from __future__ import annotations
 
-import sys
+import runpy
 from importlib import metadata
-from typing import Any
 
 import gevent.monkey
 
@@ -16,7 +15,7 @@ import gevent.monkey
 def patch_once() -> None:
     """Patch the standard library as Locust does, plugins included, with one look at what is installed."""
     ask, installed = metadata.entry_points, metadata.entry_points()
-    metadata.entry_points: Any = installed.select
+    setattr(metadata, "entry_points", installed.select)  # noqa: B010 - a plain assignment is an error for mypy
     try:
         gevent.monkey.patch_all()
     finally:
@@ -25,6 +24,4 @@ def patch_once() -> None:
 
 if __name__ == "__main__":
     patch_once()
-    from locust.main import main
-
-    sys.exit(main())
+    runpy.run_module("locust", run_name="__main__", alter_sys=True)
