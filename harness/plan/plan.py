@@ -295,9 +295,9 @@ def select_stations(scenario: Scenario) -> list[Station]:
     if count is None:
         return list(stations)
     if count > len(stations):
-        why = f"stations.count = {count}"
+        key, why = "stations.count", f"{count:,}"
         if scenario.rated_stations is not None:
-            why = f"arrivals.rate times over = {count:,} stations"
+            key, why = "arrivals.rate", f"times over = {count:,} stations"
         problem = f"{why}: {region} has {len(stations):,} stations"
-        raise ConfigurationError(region, [problem])
+        raise ConfigurationError(key, [problem])
     return [stations[number * len(stations) // count] for number in range(count)]
