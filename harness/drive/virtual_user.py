@@ -71,9 +71,10 @@ class WorkerContext:
         if result.detail and (result.detail in self.unusable or len(self.unusable) < _MAX_UNUSABLE_KINDS):
             self.unusable[result.detail] += 1
         result.page, result.attempt = page, row
-        for step in result.steps:
-            step.page, step.attempt = page, row
-            self.journal.step(step)
+        if result.steps:
+            for step in result.steps:
+                step.page, step.attempt = page, row
+                self.journal.step(step)
         self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
