@@ -23,7 +23,7 @@ from mock_server.http.auth import Authenticator, StationCredentials
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.forms import KnownPages
 from mock_server.http.metrics import ServerMetrics
-from mock_server.http.middleware import protocol_factory
+from mock_server.http.request_protocol import protocol_factory
 from mock_server.net.listener import ConnectionTracker, Listener
 from mock_server.net.shared_line import SharedLine, Traffic
 from mock_server.overload.worker_pool import Timer, WorkerPool

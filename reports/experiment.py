@@ -52,7 +52,15 @@ def rows(figures: ExperimentFigures) -> list[list[str]]:
     return [_row(figures, variant) for variant in figures.variants]
 
 
-BRIEF_COLUMNS = ("variant", "at the deadline", "against the first", "amplification", "wasted work", "safety")
+BRIEF_COLUMNS = (
+    "variant",
+    "at the deadline",
+    "against the first",
+    "recapitulation late by",
+    "amplification",
+    "wasted work",
+    "safety",
+)
 
 
 def brief_table(figures: ExperimentFigures) -> tuple[list[str], list[list[str]]]:
@@ -335,6 +343,7 @@ def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: Confi
             embedded = svg.embed_drawings(name, question, drawings.wide, drawings.narrow, drawings.values)
             pictures.append({"name": name, "question": question, "svg": embedded})
     environment = template_environment()
+    runs = [cell.run for variant in figures.variants for cell in variant.cells]
     page = into / "index.html"
     page.write_text(
         environment.get_template("experiment.html.j2").render(
@@ -344,7 +353,8 @@ def render_experiment(folder: Path, figures: ExperimentFigures, confirmed: Confi
             rows=rows(figures),
             charts=pictures,
             confirmed=confirmed,
-            done=sum(len(variant.cells) for variant in figures.variants),
+            done=len(runs),
+            drawn={run for run in runs if (folder / "runs" / run / "report" / "index.html").exists()},
             css=stylesheet(environment),
             script=chart_script(environment),
         ),

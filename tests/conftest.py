@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
-from tests.support import leak_check, retry_when_busy
+from tests.support import leak_check, quick_collection, retry_when_busy
 
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -18,8 +17,9 @@ settings.register_profile(
 settings.load_profile("shared machine")
 
 
-def pytest_configure() -> None:
-    """Hear signals also where the tests were started in the background or under nohup: ignoring one is inherited."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect quickly, and hear signals also where the tests were started in the background or under nohup: ignoring one is inherited."""
+    config.pluginmanager.register(quick_collection)  # here for the packages' files, too, which no conftest is above
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
@@ -33,13 +33,6 @@ def _nothing_is_left_behind() -> Iterator[None]:
     left = before.left()
     if left:
         pytest.fail(f"left behind: {', '.join(left)}")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collect_file() -> Generator[None, list[Any], list[Any]]:
-    """Look for examples in the docstrings of the packages only: in thousands of tests it takes each process a second."""
-    found = yield
-    return [one for one in found if not isinstance(one, DoctestModule)]
 
 
 @pytest.hookimpl(tryfirst=True)

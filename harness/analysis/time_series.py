@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ _SAMPLE = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?)[ \t]+([^\s{]+)(?:[ \t]+[-+.0-9eE]+)?(?:[ \t]+#[ \t].*)?[ \t]*'
 )
 """Series, value, time and exemplar of a line (Prometheus' text format and OpenMetrics). An exemplar has a value of its own."""
-_DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
+_DECLARED = re.compile(r"\n# TYPE (\S+) ")
+"""In a text that begins with a line feed: a search for one skips what is between, a search for `^` looks at every character."""
 
 _NATIVE_HISTOGRAM = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+\{')
 """Its value is a structure (OpenMetrics 2.0): `x{a="b"} {count:5,sum:1.5,schema:3,…}`."""
@@ -122,8 +124,8 @@ class SeriesBuilder:
         self._names = names
         # With x_count also x: a native histogram has its count inside, and must not look as if there were none.
         bases = {name.removesuffix(suffix) for name in names for suffix in ("_count", "_sum", "_bucket")}
-        wanted = "|".join(re.escape(name) for name in sorted({*names, *bases, _START_TIME}))
-        self._wanted = re.compile(rf"^(?:{wanted})(?=[{{ \t]|$).*$", re.MULTILINE)
+        wanted = _one_of(sorted({*names, *bases, _START_TIME}))
+        self._wanted = re.compile(rf"\n({wanted}(?=[{{ \t]|$).*)", re.MULTILINE)  # as `_DECLARED`
         self._unreadable = ""
         self._times: list[float] = []
         self._up: list[bool] = []
@@ -136,20 +138,19 @@ class SeriesBuilder:
         """Add a scrape; `text` is empty if the target did not answer."""
         row = len(self._times)
         self._times.append(t_s)
-        self._families.update(_DECLARED.findall(text))
-        samples = self._parse(text)
+        lines = f"\n{text}"
+        self._families.update(_DECLARED.findall(lines))
+        samples = self._parse(lines) if text else None
         self._failed += samples is None
         self._up.append(samples is not None)
         for key, value in (samples or {}).items():
             self._values.setdefault(key, {})[row] = value
 
-    def _parse(self, text: str) -> dict[tuple[str, Labels], float] | None:
-        """The samples of the wanted series; None if the target did not answer, or in another format."""
-        if not text:
-            return None
+    def _parse(self, lines: str) -> dict[tuple[str, Labels], float] | None:
+        """The samples of the wanted series; None if the target answered in another format."""
         samples = {}
         try:
-            for line in self._wanted.findall(text):
+            for line in self._wanted.findall(lines):
                 series, value = _split_sample(line)
                 # The next scrape repeats name and labels letter by letter, so each series is parsed once per run.
                 if series not in self._parsed:
@@ -268,6 +269,21 @@ def _spaced(times: FloatArray) -> list[int]:
         if not kept or time_s - times[kept[-1]] >= MIN_RATE_INTERVAL_S:
             kept.append(index)
     return kept
+
+
+def _one_of(names: Sequence[str]) -> str:
+    """A pattern for these names, sorted, that compares what they begin with once: most lines are decided by that.
+
+    >>> _one_of(["ab", "ac_d", "x"])
+    '(?:x|a(?:c_d|b))'
+    """
+    if len(names) == 1:
+        return re.escape(names[0])
+    parts = [
+        re.escape(letter) + (_one_of([name[1:] for name in group]) if letter else "")
+        for letter, group in groupby(names, key=lambda name: name[:1])
+    ]
+    return f"(?:{'|'.join(reversed(parts))})"  # the longer ones before ""
 
 
 def _split_sample(line: str) -> tuple[str, str]:

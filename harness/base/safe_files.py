@@ -83,8 +83,8 @@ def parse_json(content: bytes | str) -> Any:
 
 def _has_surrogate_escape(content: bytes | str) -> bool:
     if isinstance(content, bytes):
-        return b"\\ud" in content or b"\\uD" in content
-    return "\\ud" in content or "\\uD" in content
+        return b"\\u" in content and (b"\\ud" in content or b"\\uD" in content)
+    return "\\u" in content and ("\\ud" in content or "\\uD" in content)
 
 
 def read_json(path: Path) -> Any:

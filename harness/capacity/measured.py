@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.analysis.capacity import PlayedSeed
 from harness.base.errors import RunFolderError
+from harness.base.host import available_cores
 from harness.base.signals import Interruption, SignalHandler
 from harness.capacity.request import CapacityRequest, RequestedLoad
 from harness.capacity.search import SearchInterruptedError
@@ -18,6 +19,7 @@ from harness.capacity.twin import describe_played
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import evaluate_run
 from harness.plan import make_plan
+from harness.plan.demand import choose_worker_count
 from harness.run_folder.layout import RunFolder
 from harness.runner.experiment import RUN_OVERHEAD_S
 from harness.runner.finish import judge_and_report
@@ -43,6 +45,8 @@ class MeasuredRuns:
     signals: SignalHandler
     check_time: Callable[[], None]
     """Raises SearchInterruptedError if no further run is to start."""
+    report: bool = True
+    """Draw each run's charts and page."""
     left: int = 0
     """Runs that are still to be made if none is INVALID and none contradicts the twin."""
     _shares: list[float] = field(default_factory=list)
@@ -63,14 +67,15 @@ class MeasuredRuns:
     def _execute(self, scenario: Scenario, folder: RunFolder, title: str) -> None:
         if folder.path.exists():
             shutil.rmtree(folder.path)  # an unfinished run of this very scenario and seed
-        goal = [threshold.assertion for threshold in scenario.thresholds]
+        goal, plan = [threshold.assertion for threshold in scenario.thresholds], make_plan(scenario)
         spec = RunSpec(
             scenario=scenario,
-            plan=make_plan(scenario),
+            plan=plan,
             folder=folder,
             run_id=folder.path.name,
             command=self.command,
             limits_s=limits_s(goal),
+            workers=choose_worker_count(scenario, plan, available_cores()).workers,
         )
         try:
             Run(spec, self.view(title), self.signals).execute()
@@ -78,7 +83,7 @@ class MeasuredRuns:
             raise SearchInterruptedError from interruption
         if not is_finished(folder) and self.signals.received is not None:
             raise SearchInterruptedError
-        judge_and_report(folder, goal)
+        judge_and_report(folder, goal, report=self.report)
 
 
 def measure_level(

@@ -53,7 +53,14 @@ class CapacityPlanner:
         """Play what is needed and not known yet; one search per condition and load, as far as each went."""
         if self._played.count:
             self._log(f"{self._played.count:,} simulations of an earlier search are known")
-        return [found for name in self._request.conditions for found in self._search_condition(name)]
+        found: dict[ConditionName, list[FinishedSearch]] = {name: [] for name in self._request.conditions}
+        for load in self._request.loads:  # each to its end before a greater one: a budget cuts off the greatest
+            for name, searches in found.items():
+                goal, _ = self._request.goal_of(name)
+                one = RequestedLoad(self._request, name, goal, load, self._folder)
+                # a greater load asks for no less than the one before
+                searches.append(self._search_load(one, searches[-1].bracket.passes if searches else None))
+        return [one for searches in found.values() for one in searches]
 
     def firm_up(self, found: FinishedSearch) -> None:
         """Play as many seeds of the level below the one that passes as that took: a failing level is decided by few.
@@ -78,15 +85,6 @@ class CapacityPlanner:
         """Raise SearchInterruptedError if the search is to end now."""
         if self._is_interrupted() or self._now() >= self._ends_s:
             raise SearchInterruptedError
-
-    def _search_condition(self, name: ConditionName) -> list[FinishedSearch]:
-        goal, _ = self._request.goal_of(name)
-        found: list[FinishedSearch] = []
-        for load in self._request.loads:
-            one = RequestedLoad(self._request, name, goal, load, self._folder)
-            # a greater load asks for no less than the one before
-            found.append(self._search_load(one, found[-1].bracket.passes if found else None))
-        return found
 
     def _search_load(self, one: RequestedLoad, start: int | None) -> FinishedSearch:
         vary = self._request.vary

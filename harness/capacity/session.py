@@ -45,6 +45,8 @@ class SearchSession:
     """Gets a line for each thing that becomes known."""
     signals: SignalHandler
     simulate_only: bool = False
+    report: bool = True
+    """Draw the charts and the page of each measured run."""
 
     def is_interrupted(self) -> bool:
         """Whether a signal has come."""
@@ -64,7 +66,7 @@ def run_search(request: CapacityRequest, session: SearchSession) -> CapacityFigu
     # the processes of the twin have ended: what is measured has the machine for itself
     runs = MeasuredRuns(
         session.folder, session.command, session.view, session.log, session.signals, planner.check_time,
-        left=_runs_needed(confirmed),
+        report=session.report, left=_runs_needed(confirmed),
     )  # fmt: skip
     brackets = {
         (found.load.condition, found.load.load): describe_so_far(request.vary, found.decisions) for found in confirmed
@@ -100,8 +102,9 @@ def run_map(request: MapRequest, session: SearchSession, budget_s: float | None)
         for cell in chosen:
             player.firm_up(cell.at)
     runs = MeasuredRuns(
-        session.folder, session.command, session.view, session.log, session.signals, check_time, left=len(chosen)
-    )
+        session.folder, session.command, session.view, session.log, session.signals, check_time,
+        report=session.report, left=len(chosen),
+    )  # fmt: skip
     measured: dict[tuple[str, ...], list[PlayedSeed]] = {}
     try:
         for cell in chosen:

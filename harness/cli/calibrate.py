@@ -30,6 +30,7 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     external_target_of,
+    planning,
     stamp,
 )
 from harness.cli.runs import RUNS
@@ -71,7 +72,9 @@ def calibrate(
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
     check_code_allowed(source, loaded, allow_code=allow_code)
-    number, plan = parse_worker_count(workers), make_plan(loaded)
+    number = parse_worker_count(workers)
+    with planning(source):
+        plan = make_plan(loaded)
     count = number or auto_workers(loaded, plan)
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)
     address = None if external is None else external.address

@@ -27,6 +27,7 @@ from harness.cli.options import (
     AlsoTarget,
     Between,
     Overrides,
+    Report,
     Seed,
     Web,
     assertions_of,
@@ -34,6 +35,7 @@ from harness.cli.options import (
     check_fits,
     check_name,
     command_line,
+    planning,
 )
 from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
@@ -93,6 +95,7 @@ def capacity(
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this time with what is known: 20m.")] = None,
     simulate_only: Annotated[bool, typer.Option("--simulate-only", help="Leave out the measured runs at the end.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; the same folder resumes. Default: runs/capacity/<name>-<key>, or the capacity file's name.")] = None,
+    report: Report = True,
     web: Web = None,
 ) -> None:  # fmt: skip
     """Search how much of a resource a scenario needs to meet its goal. Exit code 0 found, 99 not in the range, 3 can't tell.
@@ -122,8 +125,9 @@ def capacity(
     web_address = parse_web(web)
     with SignalHandler() as signals, live_page(web_address, "capacity", loaded.title or loaded.name, folder) as live:
         session = SearchSession(
-            folder, command_line(), live.views(QuietView), live.logger(_log), signals, asked.options.simulate_only
-        )
+            folder, command_line(), live.views(QuietView), live.logger(_log), signals,
+            asked.options.simulate_only, report,
+        )  # fmt: skip
         if target is not None:
             request = TargetRequest(
                 source, loaded, target, 1 + _width_ratio(width), tuple(also_target), allow_command, reset
@@ -317,7 +321,7 @@ def _log(line: str) -> None:
 
 def _check_fits(source: str, scenario: Scenario, load: float) -> None:
     """Raise ConfigurationError if a measured run would not fit this machine."""
-    with temporary_folder("capacity") as folder:
+    with temporary_folder("capacity") as folder, planning(source):
         scaled = scale_load(scenario, load, folder)
         problems = plan_capacity.find_capacity_problems(scaled, make_plan(scaled), 1, None)
     check_fits(source, [*problems, "or leave out the measured runs: --simulate-only"] if problems else [])

@@ -17,6 +17,7 @@ from harness.cli.options import (
     AllowCommand,
     AlsoTarget,
     Between,
+    Report,
     Target,
     Web,
     check_code_allowed,
@@ -25,6 +26,7 @@ from harness.cli.options import (
     check_target_given,
     command_line,
     external_target_of,
+    planning,
 )
 from harness.cli.runs import RUNS
 from harness.cli.web import LivePage, live_page, parse_web
@@ -79,6 +81,7 @@ def experiment(
         ),
     ] = None,
     allow_code: AllowCode = False,
+    report: Report = True,
     web: Web = None,
 ) -> None:
     """Run a matrix of scenarios and compare them; resumes if interrupted."""
@@ -98,14 +101,16 @@ def experiment(
     folder = (out or EXPERIMENTS / f"{loaded.name}{'-simulated' if simulate else ''}").absolute()
     if simulate:
         with live_page(web_address, "experiment", loaded.title or loaded.name, folder) as live:
-            raise typer.Exit(_simulate(loaded, cells, folder, confirm, live))
+            raise typer.Exit(_simulate(loaded, cells, folder, confirm, live, report=report))
 
     def admit(scenario: Scenario, plan: Plan) -> ExternalTarget | None:
         return external_target_of(target, source, scenario, plan, 1, allow_command=allow_command, also=also_target)
 
-    runner = ExperimentRunner(loaded, cells, folder, command_line(), admit, reset)
+    runner = ExperimentRunner(loaded, cells, folder, command_line(), admit, reset, report=report)
     runner.check_folder(target=target)
-    check_listening(admit(cells[0].scenario, make_plan(cells[0].scenario)))
+    with planning(source):
+        plan = make_plan(cells[0].scenario)
+    check_listening(admit(cells[0].scenario, plan))
     _announce(loaded, cells, folder)
     with live_page(web_address, "experiment", loaded.title or loaded.name, folder, len(cells)) as live:
         figures, stopped = _run_cells(runner, live)
@@ -146,7 +151,9 @@ def _run_cells(runner: ExperimentRunner, live: LivePage) -> tuple[ExperimentFigu
     return runner.figures(), None if finished else stopped or ExitCode.INTERRUPTED
 
 
-def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None, live: LivePage) -> int:
+def _simulate(
+    loaded: Experiment, cells: list[Cell], folder: Path, confirm: int | None, live: LivePage, *, report: bool
+) -> int:
     """Play all cells in virtual time, confirm the best ones if asked to, and report; the exit code."""
     _announce(loaded, cells, folder)
     ExperimentRunner(loaded, cells, folder, command_line()).check_folder(simulated=True)
@@ -154,7 +161,7 @@ def _simulate(loaded: Experiment, cells: list[Cell], folder: Path, confirm: int 
         figures = play_experiment(loaded, cells, folder, command_line(), lambda: signals.received is not None)
     confirmed, stopped = None, None if signals.received is None else ExitCode(128 + signals.received)
     if stopped is None and confirm is not None:
-        confirmed, stopped = _confirm(loaded, cells, folder, figures, confirm, live)
+        confirmed, stopped = _confirm(loaded, cells, folder, figures, confirm, live, report=report)
     page = render_experiment(folder, figures, confirmed)
     live.finish(page)
     print("SIMULATED")
@@ -178,6 +185,8 @@ def _confirm(
     figures: ExperimentFigures,
     best: int,
     live: LivePage,
+    *,
+    report: bool,
 ) -> tuple[ConfirmedCells | None, ExitCode | None]:
     """Run the first and the best variants for real, with all their seeds; the table, and the code of a signal that stopped it."""
     chosen = choose_confirmed(loaded, figures, best)
@@ -185,7 +194,7 @@ def _confirm(
     selected = [cell for cell in cells if cell.variant.name in names]
     measured = folder / CONFIRMED
     _announce(chosen, selected, measured)
-    runner = ExperimentRunner(chosen, selected, measured, command_line())
+    runner = ExperimentRunner(chosen, selected, measured, command_line(), report=report)
     runner.check_folder()
     _, stopped = _run_cells(runner, live)
     found = pair_cells(selected, folder, measured)

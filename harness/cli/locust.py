@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.runner.launch import LOCUSTFILE
+from harness.runner.launch import LOCUSTFILE, PYTHON_COMMAND
 
 
 def locust(
@@ -18,5 +18,5 @@ def locust(
     sys.stdout.flush()
     # Locust takes this process's place: signals and the exit code are its own.
     os.execv(  # noqa: S606
-        sys.executable, [sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), *(arguments or [])]
+        sys.executable, [*PYTHON_COMMAND, "harness.drive", "-f", str(LOCUSTFILE), *(arguments or [])]
     )

@@ -35,6 +35,7 @@ assertions_of = checked_scenario.assertions_of
 abortable_thresholds = checked_scenario.abortable_thresholds
 own_assertions = checked_scenario.own_assertions
 check_scenario = checked_scenario.check_scenario
+planning = checked_scenario.planning
 
 Target = Annotated[
     str | None, typer.Option(metavar="URL", help="URL of the server under test; default: the mock server.")

@@ -34,6 +34,7 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     external_target_of,
+    planning,
     run_folder,
     run_id_of,
     warnings_of,
@@ -99,7 +100,8 @@ def run(
     policy = join_policy(remote_workers, workers, bind, join_timeout, target)
     if prometheus is not None:
         reachable_prometheus("--prometheus", prometheus)
-    plan = make_plan(loaded)
+    with planning(source):
+        plan = make_plan(loaded)
     count = remote_workers or number or auto_workers(loaded, plan)
     _check_ports(metrics_port, count)
     external = external_target_of(target, source, loaded, plan, count, allow_command=allow_command, also=also_target)

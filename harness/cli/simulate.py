@@ -22,6 +22,7 @@ from harness.cli.options import (
     check_scenario,
     command_line,
     own_assertions,
+    planning,
     run_folder,
     run_id_of,
     runs_in,
@@ -78,7 +79,7 @@ def simulate(
     check_name(out or RUNS)
     folder = RunFolder((out or RUNS / run_id).absolute())
     check_new_folder(folder)
-    with SignalHandler() as signals:
+    with SignalHandler() as signals, planning(source):
         if seeds is None:
             code = _simulate_one(loaded, folder, run_id, parse_labels(labels), signals, report=report)
         else:

@@ -21,6 +21,7 @@ from harness.cli.options import (
     Seed,
     check_code_allowed,
     check_listening,
+    planning,
 )
 from harness.plan import Plan, make_plan
 from harness.plan.own_stations import find_station_problems
@@ -62,7 +63,8 @@ def try_target(
     if problems:
         raise ConfigurationError(source, problems)
     scenario = _only_one_station(loaded)
-    plan = make_plan(scenario)
+    with planning(source):
+        plan = make_plan(scenario)
     external = admit_target(target, scenario, plan, 1, os.environ, allow_command=allow_command, also=also_target)
     check_listening(external)
     earlier = _read_store_before(external, plan)

@@ -11,6 +11,7 @@ from harness.cli.options import (
     auto_workers,
     check_fits,
     check_scenario,
+    planning,
     warnings_of,
 )
 from harness.plan import Plan, capacity, make_plan
@@ -30,7 +31,9 @@ def validate(source: ScenarioName, overrides: Overrides = [], seed: Seed = None,
     """Check a scenario: size, peak rates, does it fit this machine."""
     loaded = loader.load_scenario(source, overrides, seed, read_planned_due)
     check_scenario(source, loaded)
-    number, plan = parse_worker_count(workers), make_plan(loaded)
+    number = parse_worker_count(workers)
+    with planning(source):
+        plan = make_plan(loaded)
     sending_workers = number or auto_workers(loaded, plan)
     numbers = forecast_load(plan, loaded.deadline)
     closed = (

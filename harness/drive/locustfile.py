@@ -1,4 +1,4 @@
-"""What Locust runs: the only module that imports Locust.
+"""What Locust runs: the only module that imports Locust, but for `__main__`, which starts it.
 
 Under `harness run` one `ArrivalDriver` per worker process sends the worker's shard of the plan, whatever the server does; see
 harness/drive/nodes.py. Events to the parent process: `listening` (the master's port) and those of the nodes; events from

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
@@ -19,6 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from harness.base.model import ANSWERED, DELIVERED, OUTCOMES, TIMED_OUT, Outcome
 from harness.run_folder.journal import RecordKind
+from mock_server.overload.histogram_family import HistogramFamily, HistogramRow
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -162,6 +163,7 @@ class _Histogram:
         self._name = name
         self._help_text = help_text
         self._bounds = np.array(bounds)
+        self._bound_names = [*map(floatToGoString, bounds), "+Inf"]
         self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self._sum = 0.0
         self._exemplars: dict[int, Exemplar] = {}
@@ -178,10 +180,9 @@ class _Histogram:
             for bucket, place in {int(bucket): place for place, bucket in enumerate(buckets)}.items():
                 self._exemplars[bucket] = Exemplar({"trace_id": trace(place)}, float(values[place]))
 
-    def family(self) -> HistogramMetricFamily:
+    def family(self) -> HistogramFamily:
         """The metric family: Prometheus wants cumulative counts."""
-        names = [*map(floatToGoString, self._bounds.tolist()), "+Inf"]
+        family = HistogramFamily(self._name, self._help_text)
         counts = np.cumsum(self._counts).tolist()
-        exemplars = [(self._exemplars[number],) if number in self._exemplars else () for number in range(len(counts))]
-        buckets = [(*bucket, *exemplar) for *bucket, exemplar in zip(names, counts, exemplars, strict=True)]
-        return HistogramMetricFamily(self._name, self._help_text, buckets=buckets, sum_value=self._sum)
+        family.rows.append(HistogramRow((), self._bound_names, counts, self._sum, self._exemplars))
+        return family

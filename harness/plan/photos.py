@@ -39,6 +39,8 @@ Marking = Literal["jpeg", "png", "pdf", "none"]
 """What a photo's tail is: a comment of its format, or nothing, so that all pages of a file have the same bytes."""
 _LENGTHS = struct.Struct("<II")
 """Lengths of what it is (JSON) and of its data: they precede each body in a file of `save_photo_bank`."""
+PageFields = tuple[str, str, int]
+"""A `PageKey`, or a plain tuple of the same: station code, form, page number."""
 _NOISE = 12.0
 _QUALITY = 90
 _TRIAL_SIDE = 400
@@ -64,7 +66,7 @@ class PhotoBody:
     kind: PhotoType = JPEG
     marking: Marking = "jpeg"
 
-    def tail(self, key: PageKey) -> bytes:
+    def tail(self, key: PageFields) -> bytes:
         """What makes this page's photo unique; of the same length for all pages, and empty if the format has no room for it."""
         return _TAILS[self.marking](key)
 
@@ -124,15 +126,15 @@ def _bank_sizes(size: AnyDistribution, bodies: int) -> list[int]:
     return [max(wanted, MIN_PHOTO_BYTES) for wanted in sizes]
 
 
-def _label(key: PageKey) -> bytes:
+def _label(key: PageFields) -> bytes:
     """The key of a page in `_COMMENT_BYTES` bytes of ASCII; its digest if it is too long, or not ASCII."""
-    text = f"{key.station}/{key.form}/{key.page}".encode()
+    text = ("%s/%s/%d" % key).encode()  # noqa: UP031 - half the cost of naming the fields
     if len(text) > _COMMENT_BYTES or not text.isascii():
         text = hashlib.sha256(text).hexdigest()[:_COMMENT_BYTES].encode()
     return text.ljust(_COMMENT_BYTES)
 
 
-def make_tail(key: PageKey) -> bytes:
+def make_tail(key: PageFields) -> bytes:
     """The end of this page's photo: a comment segment with its key, and the end marker.
 
     >>> len(make_tail(PageKey("3509191001001", "ppwp", 2)))
@@ -141,20 +143,20 @@ def make_tail(key: PageKey) -> bytes:
     return _TAIL % _label(key)
 
 
-def _make_png_tail(key: PageKey) -> bytes:
+def _make_png_tail(key: PageFields) -> bytes:
     """A text chunk (PNG, 11.3.4.3) with the key, and the chunk that ends the image."""
     text = b"tEXtComment\0" + _label(key)
     chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
     return chunk + b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4, "big")
 
 
-def _make_pdf_tail(key: PageKey) -> bytes:
+def _make_pdf_tail(key: PageFields) -> bytes:
     """A comment after the end of the file, with the key."""
     # a parenthesis or percent sign in a comment means nothing (ISO 32000-1, 7.2.3)
     return b"\n%" + _label(key) + b"\n"
 
 
-_TAILS: dict[Marking, Callable[[PageKey], bytes]] = {
+_TAILS: dict[Marking, Callable[[PageFields], bytes]] = {
     "jpeg": make_tail,
     "png": _make_png_tail,
     "pdf": _make_pdf_tail,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from harness.base.errors import ConfigurationError, RunFolderError
 from harness.judge.thresholds.abort_on_fail import AbortThreshold, check_abortable
 from harness.judge.thresholds.evaluate import find_problems
@@ -29,6 +32,20 @@ def own_assertions(folder: RunFolder) -> list[str]:
     except (TypeError, KeyError, AttributeError):
         message = f"{folder.run_json}: the thresholds of its scenario can't be read"
         raise RunFolderError(message) from None
+
+
+@contextmanager
+def planning(source: str) -> Iterator[None]:
+    """Tell what is wrong with a plan together with the scenario it is of: by itself it names a key or another file.
+
+    Raises ConfigurationError.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        if error.source == source:
+            raise
+        raise ConfigurationError(source, [f"{error.source}: {problem}" for problem in error.problems]) from None
 
 
 def check_scenario(source: str, loaded: Scenario) -> None:

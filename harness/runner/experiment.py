@@ -11,11 +11,13 @@ from pathlib import Path
 from harness.analysis.experiment import CellFigures, ExperimentFigures, compute_cell_figures, compute_variant_figures
 from harness.base.address import parse_origin
 from harness.base.errors import RunFolderError, UsageError
+from harness.base.host import available_cores
 from harness.base.safe_files import write_json
 from harness.base.signals import Interruption, SignalHandler
 from harness.judge.thresholds.evaluate import limits_s
 from harness.judge.verdict import load_verdict
 from harness.plan import Plan, make_plan
+from harness.plan.demand import choose_worker_count
 from harness.run_folder.layout import STOPPED_BY_SIGNAL, RunFolder, RunRecord
 from harness.runner.between import BetweenCommand
 from harness.runner.finish import judge_and_report
@@ -82,8 +84,13 @@ class ExperimentRunner:
         command: list[str],
         admit: Callable[[Scenario, Plan], ExternalTarget | None] = lambda *_: None,
         between: BetweenCommand | None = None,
+        *,
+        report: bool = True,
     ) -> None:
-        """`admit` gives the server under test for a cell, None for the mock; `between` runs before each cell."""
+        """`admit` gives the server under test for a cell, None for the mock; `between` runs before each cell.
+
+        With `report` each run's charts and page are drawn.
+        """
         self._experiment = experiment
         self._cells = cells
         self._folder = folder
@@ -91,6 +98,7 @@ class ExperimentRunner:
         self._estimator = TimeLeftEstimator()
         self._admit = admit
         self._between = between
+        self._report = report
 
     def check_folder(self, *, simulated: bool = False, target: str | None = None) -> None:
         """Raise UsageError if the folder holds runs of another experiment or server, or measured ones beside `simulated` ones.
@@ -150,6 +158,7 @@ class ExperimentRunner:
             command=self._command,
             limits_s=limits_s(assertions),
             external=self._admit(cell.scenario, plan),
+            workers=choose_worker_count(cell.scenario, plan, available_cores()).workers,
         )
         try:
             Run(spec, view, signals).execute()
@@ -158,7 +167,7 @@ class ExperimentRunner:
         ended = folder.read_run().ended
         if ended is not None and ended.how in STOPPED_BY_SIGNAL:
             return False
-        judge_and_report(folder, assertions)
+        judge_and_report(folder, assertions, report=self._report)
         return signals.received is None
 
     def _cells_of(self, variant: str) -> list[CellFigures]:
@@ -166,9 +175,12 @@ class ExperimentRunner:
         for cell in self._cells:
             if cell.variant.name == variant and self._is_finished(cell):
                 folder = self._run_folder(cell)
-                # A cell whose run ended may not have been judged before an interruption.
+                # A cell whose run ended may not have been judged or reported before an interruption.
+                last = folder.page if self._report else folder.verdict
                 verdict = (
-                    judge_and_report(folder, assertions_of(cell)) if not folder.page.exists() else load_verdict(folder)
+                    load_verdict(folder)
+                    if last.exists()
+                    else judge_and_report(folder, assertions_of(cell), report=self._report)
                 )
                 valid, safety = verdict.validity.valid, None if verdict.safety == "unknown" else verdict.safety
                 at_s = self._experiment.at

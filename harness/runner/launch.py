@@ -145,7 +145,7 @@ def process_ids(processes: ProcessGroup, workers: Iterable[Mapping[str, Any]]) -
 
 def locust_command() -> list[str]:
     """The command line of Locust with our locustfile, without its web UI."""
-    return [*PYTHON_COMMAND, "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    return [*PYTHON_COMMAND, "harness.drive", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
 
 
 def child_environment(spec: RunSpec, **more: str) -> dict[str, str]:

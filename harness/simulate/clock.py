@@ -8,44 +8,50 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from heapq import heappop, heappush
+from itertools import count
 from types import coroutine
 from typing import Any
 
 _NEVER = float("inf")
-_MOMENT, _CALLBACK, _ARGS = 0, 2, 3
+_CALLBACK = 2
 
 
-class VirtualTimer(list[Any]):
-    """An event that can be cancelled: its moment, its number, its callback and the callback's arguments.
+VirtualEvent = list[Any]
+"""Its moment, its number, and its callback, which takes no arguments; without a callback it is cancelled.
 
-    A list, because a heap compares lists without calling Python, and creating one takes half the time of an object
-    beside a tuple. Numbers differ, so callbacks are never compared.
-    """
+A list, because a heap compares lists without calling Python, and creating one takes half the time of an object
+beside a tuple. Numbers differ, so callbacks are never compared.
+"""
+
+
+def cancel(event: VirtualEvent) -> None:
+    """Make sure that the event's callback is not called."""
+    event[_CALLBACK] = None
+
+
+class VirtualTimer(VirtualEvent):
+    """An event with a method to cancel it: creating one takes five times as long as a plain event."""
 
     __slots__ = ()
-
-    def cancel(self) -> None:
-        """Make sure that the callback is not called."""
-        self[_CALLBACK] = None
-        self[_ARGS] = ()
+    cancel = cancel
 
 
 class VirtualClock:
     """Seconds since T0, which jump from event to event.
 
     Two queues, because most events of a simulation are the time limits of attempts that end long before: all attempts
-    have the same limit, so these come in order and need no heap.
+    have the same limit, so these come in order, and only the first of them is in the heap.
     """
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.is_stopped = False
         """Set it to let `run` return after the present event."""
-        self._events: list[list[Any]] = []
-        """`VirtualTimer`s, and plain lists for what is never cancelled."""
-        self._in_order: deque[VirtualTimer] = deque()
-        self._scheduled = 0
+        self._events: list[VirtualEvent] = []
+        self._in_order: deque[VirtualEvent] = deque()
+        self._next_number = count(1).__next__
 
     def now(self) -> float:
         """Seconds since T0."""
@@ -53,59 +59,61 @@ class VirtualClock:
 
     def call_at(self, time_s: float, callback: Callable[..., object], *args: Any) -> VirtualTimer:
         """Call back at a moment; at once, behind what is due already, if it has passed."""
-        if time_s < self.now_s:  # noqa: PLR1730 - max() is a call, and this is called for every event
-            time_s = self.now_s
-        self._scheduled += 1
-        timer = VirtualTimer((time_s, self._scheduled, callback, args))
-        heappush(self._events, timer)
-        return timer
-
-    def schedule(self, time_s: float, callback: Callable[..., object], *args: Any) -> None:
-        """As `call_at`, for a moment that has not passed and a call that nobody cancels: half of its cost."""
-        self._scheduled = number = self._scheduled + 1
-        heappush(self._events, [time_s, number, callback, args])
+        return self._push_timer(max(time_s, self.now_s), callback, args)
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> VirtualTimer:
         """Call back after a delay."""
-        self._scheduled += 1
-        timer = VirtualTimer((self.now_s + delay_s, self._scheduled, callback, args))
+        return self._push_timer(self.now_s + delay_s, callback, args)
+
+    def _push_timer(self, time_s: float, callback: Callable[..., object], args: tuple[Any, ...]) -> VirtualTimer:
+        timer = VirtualTimer((time_s, self._next_number(), partial(callback, *args) if args else callback))
         heappush(self._events, timer)
         return timer
 
-    def call_in_order(self, time_s: float, callback: Callable[..., object], *args: Any) -> VirtualTimer:
-        """As `call_at`, for moments that never decrease from one call to the next."""
-        queue = self._in_order
-        while queue and queue[0][_CALLBACK] is None:
-            queue.popleft()
-        self._scheduled = number = self._scheduled + 1
-        timer = VirtualTimer((time_s, number, callback, args))
-        queue.append(timer)
-        return timer
+    def schedule(self, time_s: float, callback: Callable[[], object]) -> VirtualEvent:
+        """As `call_at`, for a moment that has not passed: a third of its cost. `cancel` cancels the event."""
+        event = [time_s, self._next_number(), callback]
+        heappush(self._events, event)
+        return event
+
+    def schedule_in_order(self, time_s: float, callback: Callable[[], object]) -> VirtualEvent:
+        """As `schedule`, for moments that never decrease from one call to the next."""
+        event = [time_s, self._next_number(), callback]
+        in_order = self._in_order
+        in_order.append(event)
+        if in_order[0] is event:
+            self._await_first()
+        return event
+
+    def _await_first(self) -> None:
+        """Let the heap have an event in the place of the first one of those that come in order."""
+        time_s, number, _ = self._in_order[0]
+        heappush(self._events, [time_s, number, self._call_first])
+
+    def _call_first(self) -> None:
+        in_order = self._in_order
+        callback = in_order.popleft()[_CALLBACK]
+        while in_order and in_order[0][_CALLBACK] is None:
+            in_order.popleft()
+        if in_order:
+            self._await_first()
+        if callback is not None:
+            callback()
 
     def run(self, until_s: float = _NEVER) -> None:
         """Call every event up to and including `until_s`, or until `is_stopped`; the clock then shows the last one's moment."""
         self.is_stopped = False
-        events, in_order, pop = self._events, self._in_order, heappop
-        event: list[Any]
+        events, pop = self._events, heappop
+        end: VirtualEvent = [until_s, _NEVER, None]
+        heappush(events, end)
         while not self.is_stopped:
-            if in_order and (not events or in_order[0] < events[0]):
-                event = in_order[0]
-                if event[_CALLBACK] is None:
-                    in_order.popleft()
-                    continue
-                if event[_MOMENT] > until_s:
-                    return
-                in_order.popleft()
-            elif events:
-                if events[0][_MOMENT] > until_s:
-                    return
-                event = pop(events)
-            else:
-                return
-            time_s, _, callback, args = event
+            event = pop(events)
+            time_s, _, callback = event
             if callback is not None:
                 self.now_s = time_s
-                callback(*args)
+                callback()
+            elif event is end:
+                return
 
     def advance(self, to_s: float) -> None:
         """Call every event up to `to_s`; the clock then shows `to_s`."""

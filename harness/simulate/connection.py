@@ -63,6 +63,8 @@ class PhoneConnection:
     def is_open(self) -> bool:
         """Whether there is a connection that can be used; takes one from the shared pool if it has one."""
         epoch, idle = self._network.server.connection_epoch, self._network.idle
+        if self._epoch == epoch:
+            return True
         while self._epoch is None and idle:
             self._epoch = idle.pop()
         if self._epoch != epoch:
@@ -140,12 +142,19 @@ class PhoneConnection:
 
         Where no link holds them up, requests wait for each other: one process takes them in, the refused ones among them.
         """
-        now_s, server, costs = self._task.clock.now_s, self._network.server, self._network.costs
-        whole_s = body.body_bytes / costs.send_bytes_per_s
+        network, body_bytes = self._network, body.body_bytes
+        now_s, server, costs = self._task.clock.now_s, network.server, network.costs
+        whole_s = body_bytes / costs.send_bytes_per_s
         if self._link is None:
-            body.began_s = began_s = max(now_s + parse_s, server.received_s)
-            server.received_s = received_s = began_s + body.body_bytes * costs.receive_s_per_byte
-            body.complete_s = max(began_s + whole_s, received_s)
+            # Without max(), which is a call: this is done for millions of requests.
+            began_s, received_s = now_s + parse_s, server.received_s
+            if began_s < received_s:  # noqa: PLR1730
+                began_s = received_s
+            server.received_s = received_s = began_s + body_bytes * costs.receive_s_per_byte
+            complete_s = began_s + whole_s
+            if complete_s < received_s:  # noqa: PLR1730
+                complete_s = received_s
+            body.began_s, body.complete_s = began_s, complete_s
         else:
             size, sent_s = body.head_bytes + body.body_bytes, self._link.signal_end_s(_ONE_WAY, now_s)
             body.began_s = self._link.transfer_end_s(min(CHUNK_BYTES, size), sent_s) + parse_s

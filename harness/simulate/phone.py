@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.base.model import DELIVERED, Outcome
 from harness.run_folder.journal import AttemptRecord
-from harness.simulate.clock import VirtualTask, VirtualTimer
+from harness.simulate.clock import VirtualEvent, VirtualTask, cancel
 from harness.simulate.connection import AttemptEnded
 from harness.simulate.direct_requests import DirectLogin, DirectRequest, DirectUpload
 from harness.simulate.phone_context import PhoneContext
@@ -37,7 +37,7 @@ class Phone(VirtualTask):
         self._loop: ClosedLoop | None = None
         self._record: AttemptRecord | None = None
         """Of the attempt that is in flight."""
-        self._connecting: VirtualTimer | None = None
+        self._connecting: VirtualEvent | None = None
         """While a connection is opened for a direct request."""
         self._request: DirectRequest | None = None
         """What is sent directly."""
@@ -93,9 +93,7 @@ class Phone(VirtualTask):
             session = self._session
             action = session.next(clock.now_s)
             if action is _ATTEMPT:
-                self._is_beginning = True
                 self._begin_attempt()
-                self._is_beginning = False
                 if self._record is not None:
                     return
             elif action is _WAIT:
@@ -128,9 +126,11 @@ class Phone(VirtualTask):
         now_s = clock.now_s
         record = AttemptRecord(page=session.page, attempt=session.row, due_s=session.due_s, sent_s=now_s)
         context.in_flight[self] = self._record = record
-        self._limit = clock.call_in_order(now_s + context.client.timeout, self._time_out)
+        self._limit = clock.schedule_in_order(now_s + context.uploads.timeout_s, self._time_out)
         if now_s < context.direct_from_s:
+            self._is_beginning = True
             self.start(self._attempt(record))
+            self._is_beginning = False
         elif self._client.connection.is_open():
             self._go_on_connected(record)
         else:
@@ -147,25 +147,25 @@ class Phone(VirtualTask):
             self._fail(record, ended.outcome)
         else:
             record.queue_s, record.server_s = response.queue_s, response.server_s
-            self._take_response(record, response.status, response.retry_after_s)
+            outcome = client.steps_outcome or classify_status(response.status)
+            if not client.has_token and outcome in _ACKNOWLEDGING:
+                outcome = Outcome.REJECTED  # of a login: never an acknowledgement
+            self._take_response(record, outcome, response.status, response.retry_after_s)
 
     def ended(self) -> None:
         """The coroutine of an attempt has ended: go on, unless it has where it began."""
         if self._record is None and not self._is_beginning:
             self._go_on()
 
-    def _take_response(self, record: AttemptRecord, status: int, retry_after_s: float | None) -> None:
+    def _take_response(self, record: AttemptRecord, outcome: Outcome, status: int, retry_after_s: float | None) -> None:
         """The attempt has ended with a response."""
-        client = self._client
+        record.outcome = outcome
         record.status = status
-        record.outcome = client.steps_outcome or classify_status(status)
-        if not client.has_token and record.outcome in _ACKNOWLEDGING:
-            record.outcome = Outcome.REJECTED  # of a login: never an acknowledgement
         record.first_byte_s = self.clock.now_s
         if retry_after_s is not None:
             record.retry_after_s = retry_after_s
         if status == _UNAUTHORIZED:
-            client.lose_token()
+            self._client.lose_token()
         self._end_attempt(record, retry_after_s)
 
     def _fail(self, record: AttemptRecord, outcome: Outcome) -> None:
@@ -176,10 +176,10 @@ class Phone(VirtualTask):
     def _end_attempt(self, record: AttemptRecord, retry_after_s: float | None) -> None:
         """Write down how the attempt has ended, and let the session know."""
         context, session, now_s = self._context, self._session, self.clock.now_s
-        self._limit.cancel()
+        cancel(self._limit)
         self._record = None
         record.done_s = now_s
-        if context.client.connection == "each":
+        if context.closes_each:
             self._client.connection.hang_up()
         del context.in_flight[self]
         context.attempts += 1
@@ -194,7 +194,7 @@ class Phone(VirtualTask):
             return
         outcome = Outcome.TIMEOUT_CONNECT
         if self._connecting is not None:
-            self._connecting.cancel()
+            cancel(self._connecting)
             self._connecting = None
         if request is not None:
             self._request = None
@@ -210,10 +210,10 @@ class Phone(VirtualTask):
 
     def stop(self) -> None:
         """Break off the attempt that is in flight; the server learns nothing of it."""
-        self._limit.cancel()
+        cancel(self._limit)
         self._request = None
         if self._connecting is not None:
-            self._connecting.cancel()
+            cancel(self._connecting)
         self.abandon()
 
     # --- an attempt of direct requests
@@ -223,9 +223,9 @@ class Phone(VirtualTask):
         end_s = connection.opened_s(RequestKey(self._client.code, "", 0, self._session.attempts, "", ""))
         timeout_s = self._context.client.connect_timeout
         if timeout_s is not None and end_s > now_s + timeout_s:
-            self._connecting = self.clock.call_at(now_s + timeout_s, self._give_up_connecting)
+            self._connecting = self.clock.schedule(now_s + timeout_s, self._give_up_connecting)
         elif end_s > now_s:
-            self._connecting = self.clock.call_at(end_s, self._connected)
+            self._connecting = self.clock.schedule(end_s, self._connected)
         else:
             self._try_connection(record)
 
@@ -255,20 +255,16 @@ class Phone(VirtualTask):
             self._send_page()
             return
         record.sent_bytes += LOGIN_BYTES
-        login = DirectLogin(self._context.network.server, self, self._client.next_login())
-        login.head_bytes = LOGIN_BYTES
+        login = DirectLogin(self._context.network.server, self, self._client.next_login(), LOGIN_BYTES)
         self._send_directly(login, 0.0)
 
     def _send_page(self) -> None:
         context, client, session = self._context, self._client, self._session
-        page, options, costs = session.page, context.client, context.fixed_costs
-        key = client.key_of(page, session.attempts, context.page_method)
+        page, shared = session.page, context.uploads
         upload = DirectUpload(
-            context.network.server, costs, self, key, page, context.page_head_bytes, context.size_of_page[page], options.timeout
-        )  # fmt: skip
-        if not client.holds_valid_token():
-            upload.is_authorised = False
-        self._send_directly(upload, costs.parse_s)
+            shared, self, client.code, page, session.attempts, context.size_of_page[page], client.holds_valid_token()
+        )
+        self._send_directly(upload, shared.costs.parse_s)
 
     def _send_directly(self, request: DirectRequest, parse_s: float) -> None:
         self._request = request
@@ -295,7 +291,8 @@ class Phone(VirtualTask):
         if isinstance(request, DirectUpload):
             client.note_sent(record, request, request.page, 0)
             record.queue_s, record.server_s = request.queue_s, request.server_s
-            self._take_response(record, request.status, request.retry_after_s)
+            status = request.status
+            self._take_response(record, classify_status(status), status, request.retry_after_s)
             self._go_on()
         else:
             client.take_token()

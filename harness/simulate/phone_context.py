@@ -12,7 +12,7 @@ from harness.run_folder.journal import AttemptRecord, JournalWriter
 from harness.scenario.client import ClientOptions
 from harness.simulate.clock import VirtualClock
 from harness.simulate.connection import Network
-from harness.simulate.costs import FixedCosts
+from harness.simulate.direct_requests import DirectUploads
 
 if TYPE_CHECKING:
     from harness.simulate.phone import Phone
@@ -33,11 +33,13 @@ class PhoneContext:
     size_of_page: Sequence[int]
     on_done: Callable[[], None]
     """Called when a phone has nothing left to do."""
+    closes_each: bool
+    """Whether a connection is closed after each attempt."""
     page_method: str
     page_head_bytes: int
     """Of a request with a page, about: headers, and of a form its parts' headers."""
-    fixed_costs: FixedCosts
-    """For direct requests."""
+    uploads: DirectUploads
+    """What direct requests share."""
     direct_from_s: float
     """From this moment on requests are sent directly (harness/simulate/direct_requests.py)."""
     in_flight: dict[Phone, AttemptRecord] = field(default_factory=dict)

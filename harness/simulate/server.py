@@ -70,8 +70,8 @@ class SimulatedServer:
             self._uploads, self._routes = ResumableUploads(self, scenario, self.work), _RESUMABLE_ROUTES
         self.in_progress: dict[SimulatedRequest, None] = {}
         """In the order of their begin: a set would end them in another order in each process."""
-        self.direct_requests = 0
-        """Those in progress besides whose client is still there (see `DirectRequest`)."""
+        self.left_directly = 0
+        """Direct requests in progress whose client has left (see `DirectRequest`)."""
         self._incoming: dict[SimulatedRequest, None] = {}
         """Requests whose header is on its way, and over an ingress with a rate all of which bytes are."""
         self._publication = Publication(store.plan, store, scenario.server.public_cache, clock)
@@ -209,7 +209,7 @@ class SimulatedServer:
     def expect(self, request: SimulatedRequest) -> None:
         """Take a request that comes in over a line of its own: `begin` follows when its header is in."""
         self._incoming[request] = None
-        self.clock.schedule(request.began_s, self.begin, request)
+        self.clock.schedule(request.began_s, partial(self.begin, request))
 
     def begin(self, request: SimulatedRequest) -> None:
         """Process a request whose header has arrived; a client that has left by now is not known to the server."""
@@ -305,4 +305,5 @@ class SimulatedServer:
     def is_idle(self) -> bool:
         """Whether nothing is in progress whose client is still there, or that a worker has."""
         waits = any(not request.is_disconnected for request in self.in_progress)
-        return not (waits or self.direct_requests or self.pool.depth or self.pool.busy)
+        waits_directly = self.counters.active - len(self.in_progress) > self.left_directly
+        return not (waits or waits_directly or self.pool.depth or self.pool.busy)

@@ -18,6 +18,7 @@ from harness.run_folder.journal import JournalWriter
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualClock
 from harness.simulate.connection import Network
+from harness.simulate.direct_requests import DirectUploads
 from harness.simulate.page_store import PageStore
 from harness.simulate.phone import Phone
 from harness.simulate.phone_context import PhoneContext
@@ -62,25 +63,28 @@ class Simulation:
         """`log` gets every injection of a fault."""
         sizes = array("q", np.array([body.size_bytes for body in plan.bank], np.int64)[plan.body_of_page].tobytes())
         self.clock = VirtualClock()
-        store = PageStore(plan, scenario.server.dedupe, sends_key=scenario.client.retry.idempotency_key)
+        client = scenario.client
+        store = PageStore(plan, scenario.server.dedupe, sends_key=client.retry.idempotency_key)
         self.server = SimulatedServer(scenario, self.clock, store, sizes, log)
         costs = self.server.costs
         self._scenario = scenario
         self._plan = plan
+        method, head_bytes = "PUT" if client.protocol == "put" else "POST", HEAD_BYTES[client.protocol]
         self.phones = PhoneContext(
             plan=plan,
-            client=scenario.client,
+            client=client,
             clock=self.clock,
-            network=Network(self.server, costs, scenario.client),
+            network=Network(self.server, costs, client),
             journal=journal,
             metrics=metrics,
             seed=scenario.seed,
             deadline_s=scenario.deadline,
             size_of_page=sizes,
             on_done=self._end_phone,
-            page_method="PUT" if scenario.client.protocol == "put" else "POST",
-            page_head_bytes=HEAD_BYTES[scenario.client.protocol],
-            fixed_costs=costs.fixed,
+            closes_each=client.connection == "each",
+            page_method=method,
+            page_head_bytes=head_bytes,
+            uploads=DirectUploads(self.server, costs.fixed, plan.slots, method, head_bytes, client.timeout),
             direct_from_s=direct_from_s(scenario) if costs.are_fixed else inf,
         )
         self._scrape_interval_s = scrape_interval_s(scenario.longest_s)

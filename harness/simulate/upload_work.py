@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.scenario.scenario import Scenario
 from harness.simulate.clock import VirtualTimer
@@ -20,7 +20,7 @@ from harness.simulate.response import SimulatedResponse
 from mock_server.faults.base import RequestKey
 from mock_server.faults.faulted_request import ConnectionEnded, Refusal
 from mock_server.faults.matching import Hit, Injection
-from mock_server.overload.service_time import ServiceTimes
+from mock_server.overload.service_time import ServiceTimes, page_label
 from mock_server.overload.worker_pool import Job, JobEnd
 from mock_server.profile.keyed_random import keyed_uniform
 
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from harness.simulate.server import SimulatedServer
 
 _STORED, _ALREADY_STORED = 201, 200
+
+
+class Keyed(Protocol):
+    """A request that knows what it is about."""
+
+    @property
+    def key(self) -> RequestKey:
+        """Its page and attempt."""
 
 
 class UploadWork:
@@ -85,10 +93,18 @@ class UploadWork:
         self._server.counters.shed[reason] += 1
         return self._server.admission.retry_after_s(partial(keyed_uniform, self._seed, "retry_after", *key[:4]))
 
-    def service_s(self, key: RequestKey, page: int) -> float:
-        """How long a worker needs for a page, asked when its work begins: a fault may have begun since it was queued."""
-        seconds = self.service_times.seconds(key.station, key.form, key.page, key.attempt, self.sizes[page])
-        return seconds / self._server.faults.capacity_factor(key)
+    def service_s(self, request: Keyed, label: str, size_bytes: int) -> float:
+        """How long a worker needs for a page, asked when its work begins: a fault may have begun since it was queued.
+
+        `label` names the upload as `ServiceTimes.seconds_of` wants it.
+        """
+        seconds, faults = self.service_times.seconds_of(label, size_bytes), self._server.faults
+        return seconds / faults.capacity_factor(request.key) if faults.has("work") else seconds
+
+    def _service_s_of(self, request: SimulatedRequest) -> float:
+        key = request.key
+        label = f"{key.station}{page_label(key.form, key.page)}{key.attempt}"
+        return self.service_s(request, label, self.sizes[request.page])
 
     def _process_later(self, request: SimulatedRequest) -> None:
         """Process an upload that is answered before: by a request of its own, which has no client."""
@@ -109,7 +125,7 @@ class UploadWork:
         began_s = self._clock.now_s
         pool = self._server.pool
         job = Job(
-            partial(self.service_s, request.key, request.page),
+            partial(self._service_s_of, request),
             request.end_job,
             request.is_gone,
             self._server.admission.latest_start_s(request.timeout_s),

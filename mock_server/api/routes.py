@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,8 +25,10 @@ from mock_server.profile_file import Profile
 from mock_server.storage.resumable import ResumableStore
 from mock_server.upload import body
 from mock_server.upload.drain import InFlightRequests
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
+from mock_server.upload.multipart_form import MultipartForm, multipart_boundary
+from mock_server.upload.photo import PhotoAlone
 from mock_server.upload.pipeline import UploadPipeline
+from mock_server.upload.readings import parse_reading_header
 from mock_server.upload.resumable import COMPLETE, ResumableHandlers
 from mock_server.upload.tus import TusHandlers, add_version_header
 
@@ -160,13 +162,9 @@ class UploadRoutes:
         context = await self._begun(request, "upload")
         if self._resumable.is_asked_for(request) and not request.content_type.startswith("multipart/"):
             return await self._raw(context)
-        boundary = body.multipart_boundary(request.headers.get("Content-Type", ""))
+        boundary = multipart_boundary(request.headers.get("Content-Type", ""))
         largest = self._services.profile.max_body
-
-        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
-            return await body.read_multipart(chunks, boundary, sink, largest)
-
-        return await self._services.pipeline.receive(context, read_body)
+        return await self._services.pipeline.receive(context, lambda sink: MultipartForm(boundary, sink, largest))
 
     async def put(self, request: web.Request) -> web.Response:
         """A page as the photo alone, its reading in a header."""
@@ -178,11 +176,9 @@ class UploadRoutes:
         if self._resumable.is_possible(request):
             return await self._resumable.create(context)
         reading = request.headers.get("Reading", "")
-
-        async def read_body(chunks: AsyncIterator[bytes], sink: PhotoSink) -> ReceivedUpload:
-            return await body.read_put(chunks, reading, sink)
-
-        response = await self._services.pipeline.receive(context, read_body)
+        response = await self._services.pipeline.receive(
+            context, lambda sink: PhotoAlone(parse_reading_header(reading), sink)
+        )
         if self._resumable.is_asked_for(request):
             response.headers.update(COMPLETE)
         return response

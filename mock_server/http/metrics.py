@@ -13,6 +13,8 @@ from mock_server.overload.server_counters import ServerCounters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+OTHER_METHOD, UNMATCHED_ROUTE = "_OTHER", "unmatched"
+"""Labels of requests whose own would be as many as clients think of."""
 _LAG_INTERVAL_S = 0.02
 _LAGS_KEPT = 1000
 

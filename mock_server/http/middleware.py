@@ -18,25 +18,18 @@ from aiohttp.typedefs import Middleware
 from mock_server.faults.faulted_request import ConnectionEnded
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.forms import KnownPages
-from mock_server.http.metrics import ServerMetrics
-from mock_server.http.request_context import AttemptCounter, RequestContext, read_trace_id
+from mock_server.http.metrics import OTHER_METHOD, UNMATCHED_ROUTE, ServerMetrics
+from mock_server.http.request_context import AttemptCounter, RequestContext
 from mock_server.http.responses import Problem
 from mock_server.net.connection import ServerConnection
-from mock_server.profile.server_profile import ServerProfile
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_CONTEXT = web.RequestKey("EXCHANGE", RequestContext)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OTHER = "_OTHER"
-_UNMATCHED = "unmatched"
 _LINGER_S = 10.0
 _LINGER_IDLE_S = 1.0
-_KEEP_ALIVE_S = 75.0
-_READ_BUFFER_BYTES = 2**18
 _IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 _log = logging.getLogger(__name__)
-_no_log = logging.getLogger(f"{__name__}.access")
-_no_log.disabled = True
 
 
 class AlreadySent(web.Response):
@@ -49,56 +42,6 @@ class AlreadySent(web.Response):
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
         """Sends nothing."""
         return
-
-
-class _ProblemRequestHandler(web.RequestHandler):
-    """aiohttp's protocol, its own errors turned into problems."""
-
-    __slots__ = ("_metrics",)
-
-    def __init__(self, *arguments: Any, metrics: ServerMetrics | None, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._metrics = metrics
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """A problem for a request that could not be parsed, or whose handler raised."""
-        if status >= 500:
-            trace_id = read_trace_id(request.headers.get("traceparent", ""))
-            _log.error("a request handler raised%s", f" (trace {trace_id})" if trace_id else "", exc_info=exc)
-        elif self._metrics is not None:  # it reached no handler, so the middleware has not counted it
-            self._metrics.request(_OTHER, _UNMATCHED, status, 0.0)
-        if request.writer.output_size > 0:  # part of a response is sent: a second one would corrupt it
-            raise ConnectionError
-        detail = "" if message is None or status >= 500 else message.partition("\n")[0].strip(" :")
-        response = Problem(status, detail).response()
-        response.force_close()
-        return response
-
-
-def protocol_factory(
-    runner: web.AppRunner, profile: ServerProfile, metrics: ServerMetrics | None = None
-) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocols of a port's connections; what cannot be parsed is counted in `metrics`."""
-    server = runner.server
-    if server is None:
-        message = "the runner is not set up"
-        raise RuntimeError(message)
-    loop = asyncio.get_running_loop()
-
-    def make() -> asyncio.Protocol:
-        return _ProblemRequestHandler(
-            # lingering_time=0: `_respond_and_discard_body` lingers, and knows when to stop.
-            server, metrics=metrics, loop=loop, access_log=_no_log, keepalive_timeout=_KEEP_ALIVE_S, lingering_time=0,
-            read_bufsize=_READ_BUFFER_BYTES, max_line_size=profile.max_header, max_field_size=profile.max_header,
-        )  # fmt: skip
-
-    return make
 
 
 def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: KnownPages) -> Middleware:
@@ -121,8 +64,8 @@ def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: 
             metrics.active -= 1
             context.release_hits()
             resource = request.match_info.route.resource
-            route = resource.canonical if resource is not None else _UNMATCHED
-            method = request.method if request.method in _METHODS else _OTHER  # a label from a fixed list
+            route = resource.canonical if resource is not None else UNMATCHED_ROUTE
+            method = request.method if request.method in _METHODS else OTHER_METHOD  # a label from a fixed list
             status, ended = _observed_status(context, response)
             metrics.request(method, route, status, ended - begun, context.key.trace_id)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import httptools
 
+from mock_server.net.body_tap import BodyTap
 from mock_server.net.shared_line import PacedWriter, Traffic
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -53,7 +54,7 @@ class RequestFraming:
         self._body_headers: list[bytes] = []
         self._is_replaying = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Takes the next bytes, in pieces of any size."""
         while self._parser is not None and data:
             try:
@@ -109,6 +110,8 @@ class ServerConnection(asyncio.Transport):
         """Whether the HTTP library has enough for now."""
         self._is_held = False
         """Whether what was read last is still on the line."""
+        self._awaits_handler = False
+        """Whether a header is whole whose request no handler has begun yet."""
         self._captured: list[bytes] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -122,6 +125,8 @@ class ServerConnection(asyncio.Transport):
         self.discards = False
         """Whether what still comes is thrown away unread."""
         self._has_received = False
+        self.tap: BodyTap | None = None
+        """What takes the body that comes now, instead of the HTTP library."""
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     def expect_header(self, within_s: float, header_timeout_s: float) -> None:
@@ -129,7 +134,7 @@ class ServerConnection(asyncio.Transport):
         self._header_timeout_s = header_timeout_s
         self._timer = self._loop.call_later(within_s, self._give_up)
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes | memoryview) -> None:
         """Follows what has come; a header that has begun has to end in time."""
         self._has_received = True
         headers = self._framing.headers
@@ -149,11 +154,31 @@ class ServerConnection(asyncio.Transport):
         self._in_request = True
         self._begun_requests += 1
         self._status_line, self.sent_s = b"", None
+        if self._awaits_handler:  # only after this step of the handler, so that it can be the one to take the body
+            self._loop.call_soon(self._read_body)
 
     def end_request(self) -> None:
         """Called when the response of that request is ready."""
         self._in_request = False
         self._time_header()
+
+    @property
+    def awaits_header(self) -> bool:
+        """Whether what comes next is a header, or what follows it without having been asked for."""
+        return not self._in_request
+
+    def await_handler(self) -> None:
+        """Called when more may follow a header: leaves it in the kernel until a handler has begun, if the header is whole.
+
+        A body that the HTTP library reads before its handler can say where to is copied twice.
+        """
+        if not self._in_request and self._framing.headers > self._begun_requests:
+            self._awaits_handler = True
+            self._read_or_wait()
+
+    def _read_body(self) -> None:
+        self._awaits_handler = False
+        self._read_or_wait()
 
     @property
     def sent_status(self) -> int | None:
@@ -274,7 +299,7 @@ class ServerConnection(asyncio.Transport):
         self._read_or_wait()
 
     def _read_or_wait(self) -> None:
-        reads = not (self._is_paused or self._is_held)
+        reads = not (self._is_paused or self._is_held or self._awaits_handler)
         if self._transport.is_closing() or reads == self._transport.is_reading():
             return
         if reads:

@@ -17,6 +17,8 @@ _ACCEPTS_PER_EVENT = 100
 _RETRY_S = 0.1
 _RECEIVE_BUFFER_BYTES = 2**20
 """So that a photo comes in few large pieces instead of many small ones; the kernel takes what it allows of it."""
+_HEADER_READ_BYTES, _BODY_READ_BYTES = 2**13, 2**18
+"""What is read at once: little as long as a header is awaited, because what follows it is better read by its handler."""
 
 
 class ConnectionTracker:
@@ -26,6 +28,8 @@ class ConnectionTracker:
         self._max_connections = max_connections
         self.header_timeout_s = header_timeout_s
         self.traffic = Traffic() if traffic is None else traffic
+        self.buffer = bytearray(_BODY_READ_BYTES)
+        """What sockets are read into. One is enough: what is read is passed on before the next read."""
         self._open: set[ServerConnection] = set()
         self._handshakes: dict[asyncio.BaseProtocol, _TlsHandshake] = {}
 
@@ -113,11 +117,17 @@ class _TrackedConnection(asyncio.BaseProtocol):
         spent_s = asyncio.get_running_loop().time() - self._begun_s
         self._connection.expect_header(max(0.0, timeout_s - spent_s), timeout_s)
 
-    def _pass_on(self, data: bytes) -> None:
-        if self._connection is not None:
-            self._connection.received(data)
-        if self._connection is None or not self._connection.discards:
-            self._inner.data_received(data)
+    def _pass_on(self, data: bytes | bytearray, size: int) -> None:
+        """Passes on the first `size` bytes."""
+        connection, passed = self._connection, 0
+        if connection is not None:
+            connection.received(memoryview(data)[:size])
+            if connection.discards:
+                return
+            if connection.tap is not None:
+                passed = connection.tap.feed(data, 0, size)
+        if passed < size:
+            self._inner.data_received(bytes(memoryview(data)[passed:size]))
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()
@@ -139,12 +149,22 @@ class _TrackedConnection(asyncio.BaseProtocol):
         self._inner.resume_writing()
 
 
-class _TrackedProtocol(_TrackedConnection, asyncio.Protocol):
+class _TrackedProtocol(_TrackedConnection, asyncio.BufferedProtocol):
     """A connection that has its own line."""
 
-    def data_received(self, data: bytes) -> None:
-        self._tracker.traffic.received_bytes += len(data)
-        self._pass_on(data)
+    def __init__(self, inner: asyncio.Protocol, tracker: ConnectionTracker) -> None:
+        super().__init__(inner, tracker)
+        self._whole = memoryview(tracker.buffer)
+        self._small = self._whole[:_HEADER_READ_BYTES]
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - how much is read is decided here
+        return self._small if self._connection is None or self._connection.awaits_header else self._whole
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._tracker.traffic.received_bytes += nbytes
+        self._pass_on(self._tracker.buffer, nbytes)
+        if nbytes == _HEADER_READ_BYTES and self._connection is not None:
+            self._connection.await_handler()
 
 
 class _LineProtocol(_TrackedConnection, asyncio.BufferedProtocol):
@@ -166,7 +186,7 @@ class _LineProtocol(_TrackedConnection, asyncio.BufferedProtocol):
         # TLS may hand over what it had decrypted before it was paused: that joins the piece on the line, so that the order
         # stays. Its time on the line is spent, but it passes with the piece before it.
         if not self._on_line and self._line.has_passed(self._ready_s):
-            self._pass_on(data)
+            self._pass_on(data, nbytes)
             return
         is_waiting = bool(self._on_line)
         self._on_line += data
@@ -178,7 +198,7 @@ class _LineProtocol(_TrackedConnection, asyncio.BufferedProtocol):
         data, self._on_line = self._on_line, b""
         if not data or self._connection is None:  # the connection was lost meanwhile, or its end has come
             return
-        self._pass_on(data)
+        self._pass_on(data, len(data))
         self._connection.hold(on_line=False)
 
     def eof_received(self) -> bool | None:

@@ -111,7 +111,8 @@ class SheddingPolicy:
     def refusal_of(self, pool: WorkerPool) -> Callable[[float | None], str | None]:
         """`refusal` for one pool."""
         if type(self) is SheddingPolicy:  # asked twice for every upload: without a method of its own in between
-            return lambda _client_timeout_s: "queue_full" if pool.is_full else None
+            is_full = pool.fullness()
+            return lambda _client_timeout_s: "queue_full" if is_full() else None
         return partial(self.refusal, pool)
 
     def started(self, pool: WorkerPool, job: PoolJob) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
+
+from mock_server.overload.histogram_family import HistogramFamily, HistogramRow
 
 if TYPE_CHECKING:
     from mock_server.overload.worker_pool import WorkerPool
@@ -95,17 +97,9 @@ class SecondsHistogram:
         if trace_id:
             self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, seconds)
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """(upper bound, cumulative count), as Prometheus wants them."""
-        return list(zip(_BUCKET_NAMES, map(float, accumulate(self._counts)), strict=True))
-
-    def buckets_with_exemplars(self) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
-        """The same, each with its latest exemplar, if it has one. Only OpenMetrics shows them."""
-        exemplars = self._exemplars
-        return [
-            (*bucket, exemplars[number]) if number in exemplars else bucket
-            for number, bucket in enumerate(self.buckets())
-        ]
+    def row(self, *labels: str) -> HistogramRow:
+        """What the family of histograms with these labels shows of it."""
+        return HistogramRow(labels, _BUCKET_NAMES, tuple(accumulate(self._counts)), self.sum_s, self._exemplars)
 
 
 class ServerCounters(Collector):
@@ -149,10 +143,9 @@ class ServerCounters(Collector):
         """The current metric families; called by a registry for each scrape."""
         yield self._request_family()
         yield GaugeMetricFamily("http_server_active_requests", "Requests in progress", self.active)
-        yield HistogramMetricFamily(
-            "mock_server_service_seconds", "Time that a worker spent on an upload", self.service.buckets(),
-            self.service.sum_s,
-        )  # fmt: skip
+        service = HistogramFamily("mock_server_service_seconds", "Time that a worker spent on an upload")
+        service.rows.append(self.service.row())
+        yield service
         shed = CounterMetricFamily("mock_server_shed", "Uploads refused for overload", labels=["reason"])
         for reason, count in self.shed.items():
             shed.add_metric([reason], count)
@@ -169,14 +162,13 @@ class ServerCounters(Collector):
         yield from self._watched_families()
 
     def _request_family(self) -> Metric:
-        family = HistogramMetricFamily(
+        family = HistogramFamily(
             "http_server_request_duration_seconds",
             "From the request's header to the end of its response",
             labels=["http_request_method", "http_route", "http_response_status_code"],
         )
         for (method, route, status), histogram in self._requests.items():
-            labels = [method, route, "none" if status is None else str(status)]
-            family.add_metric(labels, histogram.buckets_with_exemplars(), histogram.sum_s)
+            family.rows.append(histogram.row(method, route, "none" if status is None else str(status)))
         return family
 
     def _traffic_families(self) -> Iterable[Metric]:

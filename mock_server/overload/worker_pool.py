@@ -99,10 +99,11 @@ class WorkerPool:
     """
 
     def __init__(self, profile: ServerProfile, clock: Clock) -> None:
-        self._profile = profile
         self._clock = clock
-        # Read for every upload, of which a simulation plays millions.
+        # Read for every upload, of which a simulation plays millions, and slow to read from a model of pydantic.
         self._workers, self._queue_capacity = profile.workers, profile.queue_capacity
+        self._queue_timeout_s, self._discipline = profile.queue_timeout, profile.discipline
+        self._knee, self._slope = profile.contention_knee, profile.contention_slope
         self._queue: OrderedDict[PoolJob, None] = OrderedDict()
         """In the order of arrival; a dict, so that any job can leave in constant time."""
         self._busy: set[PoolJob] = set()
@@ -128,13 +129,18 @@ class WorkerPool:
     @property
     def is_full(self) -> bool:
         """Whether a job submitted now would find neither a worker nor a place in the queue."""
-        return len(self._busy) >= self._workers and len(self._queue) >= self._queue_capacity
+        return self.fullness()()
+
+    def fullness(self) -> Callable[[], bool]:
+        """`is_full` as a function: for who asks twice for every upload."""
+        busy, workers, queue, capacity = self._busy, self._workers, self._queue, self._queue_capacity
+        return lambda: len(busy) >= workers and len(queue) >= capacity
 
     def expected_wait_s(self) -> float:
         """Seconds that a job submitted now would wait, estimated from the mean of the recent service times."""
-        free = self._profile.workers - self.busy
+        free = self._workers - self.busy
         # Each departure, one per mean / workers on average, brings the job one place forward.
-        return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._profile.workers
+        return 0.0 if free > 0 else (self.depth + 1) * self.mean_service_s / self._workers
 
     def submit(self, job: PoolJob) -> None:
         """Starts a job, or queues it; the queue is not bounded here (see `Admission`)."""
@@ -143,8 +149,8 @@ class WorkerPool:
             self._start(job, now_s)
             return
         self._queue[job] = None
-        if self._profile.queue_timeout is not None:
-            job.timer = self._clock.call_later(self._profile.queue_timeout, self._leave, job, JobEnd.TIMED_OUT)
+        if self._queue_timeout_s is not None:
+            job.timer = self._clock.call_later(self._queue_timeout_s, self._leave, job, JobEnd.TIMED_OUT)
 
     def cancel(self, job: PoolJob) -> None:
         """Removes a job; if it is being served, its worker is free at once."""
@@ -190,21 +196,22 @@ class WorkerPool:
             self.on_start(job)
         # After the job is among the busy ones: contention counts it.
         expected_s = job.service_s()
-        if self._profile.contention_knee is not None:
-            expected_s *= self._contention(self._profile.contention_knee)
+        if self._knee is not None:
+            expected_s *= 1.0 + self._slope * max(0, self.busy - self._knee)
         job.expected_s = expected_s
         if expected_s <= 0:  # done at once: the clock need not call back
-            self._finish(job, _SERVED)
+            self._serve(job)
         else:
-            job.timer = self._clock.call_later(expected_s, self._finish, job, _SERVED)
+            job.timer = self._clock.call_later(expected_s, self._serve, job)
 
-    def _contention(self, knee: int) -> float:
-        return 1.0 + self._profile.contention_slope * max(0, self.busy - knee)
+    def _serve(self, job: PoolJob) -> None:
+        job.timer = None  # it is what has called
+        # Not in `_finish`: a cancelled job says nothing about how long services take.
+        self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
+        self._finish(job, _SERVED)
 
     def _finish(self, job: PoolJob, end: JobEnd) -> None:
         self._busy.discard(job)
-        if end is _SERVED:  # a cancelled job says nothing about how long services take
-            self.mean_service_s += 0.1 * (job.expected_s - self.mean_service_s)
         self._end(job, end)
         # A loop: expired jobs at the head do not take the worker.
         while self._queue and len(self._busy) < self._workers:
@@ -218,10 +225,12 @@ class WorkerPool:
             self._start(job, now_s)
 
     def _next(self) -> PoolJob:
-        discipline = self._profile.discipline
+        discipline = self._discipline
+        if discipline == "fifo":
+            return self._queue.popitem(last=False)[0]
         # As in Facebook's adaptive LIFO ("Fail at Scale", 2015): FIFO normally, LIFO while the queue builds up,
         # because the latest client is the likeliest to be still waiting.
-        overloaded = 2 * len(self._queue) > self._profile.queue_capacity
+        overloaded = 2 * len(self._queue) > self._queue_capacity
         if discipline == "lifo" or (discipline == "adaptive_lifo" and overloaded):
             return self._queue.popitem()[0]
         return self._queue.popitem(last=False)[0]

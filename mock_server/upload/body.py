@@ -1,22 +1,21 @@
-"""A page in one request: its body in pieces, within the profile's limits, as a multipart form or as the photo alone."""
+"""The body of a request, within the profile's limits: in pieces as they come, or taken while it is read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from functools import lru_cache
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
-import multipart
+from aiohttp import StreamReader
 
 from mock_server.http.request_context import RequestContext
+from mock_server.http.request_protocol import tap_body
 from mock_server.http.responses import Problem
+from mock_server.net.body_tap import BodyTap, TakeBytes
 from mock_server.profile.server_profile import ServerProfile
-from mock_server.upload.photo import PhotoSink, ReceivedUpload
-from mock_server.upload.readings import MAX_READING_BYTES, parse_reading, parse_reading_header
 
 _CLOSE = {"Connection": "close"}
 _RATE_WINDOW_S = 5.0
-_PARTS = ("photo", "reading")
 
 
 def check_length(context: RequestContext, max_bytes: int) -> None:
@@ -38,21 +37,58 @@ async def chunks(context: RequestContext, profile: ServerProfile) -> AsyncIterat
     total = 0
     async for chunk in _pieces(context, profile):
         total += len(chunk)
-        if total > profile.max_body:  # a chunked body announces no length
-            raise Problem(413, f"At most {profile.max_body} bytes", headers=_CLOSE)
+        _check_total(total, profile)
         for hit in context.hits:
             await context.act(hit, hit.fault.on_body(context, len(chunk), total))
         yield chunk
 
 
+def _check_total(total_bytes: int, profile: ServerProfile) -> None:
+    if total_bytes > profile.max_body:  # a chunked body announces no length
+        raise Problem(413, f"At most {profile.max_body} bytes", headers=_CLOSE)
+
+
+async def receive(context: RequestContext, profile: ServerProfile, take: TakeBytes) -> None:
+    """Gives the body to `take` piece by piece, most of it while it is read from the connection.
+
+    Raises what `take` raises, and Problem as `chunks` does.
+    """
+    # A fault may wait at each piece, and a limit on the rate watches when they come: neither can be done while reading.
+    if context.hits or profile.min_upload_rate is not None:
+        async for piece in chunks(context, profile):
+            take(piece, 0, len(piece))
+        return
+    content = context.request.content
+    if content.is_eof():  # a small upload is whole by now: nothing to wait for
+        piece = content.read_nowait(-1)
+        _check_total(len(piece), profile)
+        take(piece, 0, len(piece))
+        return
+    context.ask_for_body()
+    tap = tap_body(context.request, take)
+    try:
+        await _receive(content, profile, take, tap)
+    finally:
+        if tap is not None:
+            tap.release()
+
+
+async def _receive(content: StreamReader, profile: ServerProfile, take: TakeBytes, tap: BodyTap | None) -> None:
+    total = 0
+    with _time_limit(content, profile):
+        while not content.at_eof():
+            piece, _ = await content.readchunk()  # with a tap only what came before it, and the end
+            if tap is not None and tap.error is not None:
+                raise tap.error
+            total += len(piece)
+            _check_total(total, profile)
+            take(piece, 0, len(piece))
+
+
 async def _pieces(context: RequestContext, profile: ServerProfile) -> AsyncIterator[bytes]:
     content = context.request.content
-    loop = asyncio.get_running_loop()
-    timeout = TimeoutError("The body took too long")
-    # One timer for the whole body, not one per piece: this is the busiest loop of the server.
-    timer = loop.call_later(profile.body_timeout, content.set_exception, timeout)
     rate = None if profile.min_upload_rate is None else _UploadRateCheck(profile.min_upload_rate)
-    try:
+    with _time_limit(content, profile):
         while not content.at_eof():
             if rate is None:
                 chunk, _ = await content.readchunk()  # unlike readany it does not join pieces
@@ -61,9 +97,19 @@ async def _pieces(context: RequestContext, profile: ServerProfile) -> AsyncItera
                     chunk, _ = await content.readchunk()
                 rate.count(len(chunk))
             yield chunk
+
+
+@contextlib.contextmanager
+def _time_limit(content: StreamReader, profile: ServerProfile) -> Iterator[None]:
+    """Raises Problem 408 if the block, which reads the body, does not get all of it in time."""
+    # One timer for the whole body, not one per piece: this is the busiest loop of the server.
+    timer = asyncio.get_running_loop().call_later(
+        profile.body_timeout, content.set_exception, TimeoutError("The body took too long")
+    )
+    try:
+        yield
     except TimeoutError as error:
-        detail = str(error) or "The body came too slowly"
-        raise Problem(408, detail, headers=_CLOSE) from error
+        raise Problem(408, str(error) or "The body came too slowly", headers=_CLOSE) from error
     finally:
         timer.cancel()
 
@@ -95,82 +141,3 @@ def check_photo_type(content_type: str, accepts: str = "jpeg") -> None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in {"", "image/jpeg", "application/octet-stream"}:
         raise Problem(415, "Send image/jpeg")
-
-
-async def read_put(pieces: AsyncIterator[bytes], reading: str, sink: PhotoSink) -> ReceivedUpload:
-    """The upload in a body that is the photo, its reading in the header `Reading`.
-
-    Raises Problem 400 for a reading that is not JSON, 413 for one that is too large.
-    """
-    parsed = parse_reading_header(reading)
-    async for piece in pieces:
-        sink.feed(piece)
-    return sink.upload(parsed)
-
-
-@lru_cache(maxsize=1024)  # a client sends the same one again and again
-def multipart_boundary(content_type: str) -> str:
-    """The boundary in a Content-Type header; raises Problem 415 or 400."""
-    kind, options = multipart.parse_options_header(content_type)
-    if kind != "multipart/form-data":
-        raise Problem(415, "Send multipart/form-data with the parts photo and reading")
-    boundary: str = options.get("boundary", "")
-    if not 1 <= len(boundary) <= 70 or not boundary.isascii():  # RFC 2046, 5.1.1
-        raise Problem(400, "The multipart boundary is missing or malformed")
-    return boundary
-
-
-async def read_multipart(
-    pieces: AsyncIterator[bytes], boundary: str, sink: PhotoSink, max_bytes: int
-) -> ReceivedUpload:
-    """The upload in a multipart form: parts `photo` (JPEG) and `reading` (JSON), in any order.
-
-    Nothing is kept of the photo but what `sink` keeps. Raises Problem 400 for a malformed form and 413 for parts that
-    are too large.
-    """
-    parser = multipart.PushMultipartParser(
-        boundary, max_segment_size=max_bytes, max_segment_count=8, max_header_size=4096, max_header_count=16
-    )
-    form = _MultipartForm(sink)
-    try:
-        async for piece in pieces:
-            for event in parser.parse(piece):
-                if isinstance(event, bytes):
-                    form.feed(event)
-                elif event is not None:
-                    form.begin(event.name)
-        parser.close()
-    except multipart.ParserLimitReached as error:
-        raise Problem(413, str(error)) from error
-    except multipart.MultipartError as error:
-        raise Problem(400, f"Malformed multipart: {error}") from error
-    return form.upload()
-
-
-class _MultipartForm:
-    """The parts as they come."""
-
-    def __init__(self, sink: PhotoSink) -> None:
-        self._sink = sink
-        self._reading = bytearray()
-        self._begun: set[str] = set()
-        self._part = ""
-
-    def begin(self, name: str) -> None:
-        if name not in _PARTS or name in self._begun:
-            raise Problem(400, "The form has the parts photo and reading, once each")
-        self._begun.add(name)
-        self._part = name
-
-    def feed(self, piece: bytes) -> None:
-        if self._part == "photo":
-            self._sink.feed(piece)
-            return
-        self._reading += piece
-        if len(self._reading) > MAX_READING_BYTES:
-            raise Problem(413, "The reading is too large")
-
-    def upload(self) -> ReceivedUpload:
-        if "photo" not in self._begun:
-            raise Problem(400, "The form has no part called photo")
-        return self._sink.upload(parse_reading(bytes(self._reading)))

@@ -34,20 +34,21 @@ class JpegHeader:
         self.is_good = False
         """Whether there are the start of an image, a frame header and a scan header, in this order."""
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: memoryview) -> None:
         """Takes the next piece."""
         if self._skip >= len(piece):
             self._skip -= len(piece)
             return
-        data, at = self._rest + piece, self._skip  # at most one of `_rest` and `_skip` is not empty
+        data = memoryview(self._rest + piece) if self._rest else piece
+        at = self._skip  # 0 if there is a `_rest`
         while not self.is_over:
             length = self._segment(data, at)
             if length == 0:
                 break
             at += length
-        self._rest, self._skip = data[at : at + 4], max(0, at - len(data))
+        self._rest, self._skip = bytes(data[at : at + 4]), max(0, at - len(data))
 
-    def _segment(self, data: bytes, at: int) -> int:
+    def _segment(self, data: memoryview, at: int) -> int:
         """The length of the segment (or fill byte) at a place; 0 if more bytes are needed, or if none follows."""
         if at + 2 > len(data):
             return 0
@@ -83,7 +84,7 @@ class ReceivedUpload(NamedTuple):
 
 
 class PhotoSink:
-    """Takes a photo's bytes in pieces and keeps only what is needed of them, the bytes themselves if `keep`."""
+    """Takes a photo's bytes in pieces and keeps only what is needed of them, a copy of the bytes themselves if `keep`."""
 
     def __init__(self, *, keep: bool) -> None:
         self._hash = hashlib.sha256()
@@ -93,21 +94,26 @@ class PhotoSink:
         self._is_padded = False
         self.size_bytes = 0
 
-    def feed(self, piece: bytes) -> None:
-        """Takes the next piece."""
+    def feed(self, piece: memoryview) -> None:
+        """Takes the next piece, which may be overwritten afterwards; an empty one changes nothing."""
+        if not piece:
+            return
         self._hash.update(piece)
         self.size_bytes += len(piece)
         if not self._header.is_over:
             self._header.feed(piece)
-        self._note_tail(piece)
+        if piece[-1]:
+            self._note_tail(bytes(piece[-2:]))
+        else:
+            self._note_tail(bytes(piece))
         if self._kept is not None:
-            self._kept.append(piece)
+            self._kept.append(bytes(piece))
 
     def _note_tail(self, piece: bytes) -> None:
         """Keeps the last two bytes before any zeros at the end: some cameras pad their files."""
         end = piece.rstrip(b"\0")
         if not end:
-            self._is_padded = self._is_padded or bool(piece)
+            self._is_padded = True
             return
         # Zeros that were followed by more are part of the photo, not padding.
         before = b"\0" if self._is_padded else self._tail
@@ -121,12 +127,28 @@ class PhotoSink:
         return ReceivedUpload(self._hash.hexdigest(), self.size_bytes, whole, reading, photo)
 
 
+class PhotoAlone:
+    """An upload whose body is the photo; `feed` takes the bytes of a buffer from a place to another."""
+
+    def __init__(self, reading: Reading, sink: PhotoSink) -> None:
+        self._reading = reading
+        self._sink = sink
+
+    def feed(self, data: bytes | bytearray, start: int, end: int) -> None:
+        """Takes the next piece."""
+        self._sink.feed(memoryview(data)[start:end])
+
+    def upload(self) -> ReceivedUpload:
+        """What has arrived, once the body is over."""
+        return self._sink.upload(self._reading)
+
+
 def read_file(path: Path, reading: Reading, *, keep: bool) -> ReceivedUpload:
     """The page whose photo is in a file; blocks, so call it in a thread."""
     sink = PhotoSink(keep=keep)
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
-            sink.feed(piece)
+            sink.feed(memoryview(piece))
     return sink.upload(reading)
 
 

@@ -7,9 +7,9 @@ import contextlib
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
@@ -37,7 +37,19 @@ _log = logging.getLogger(__name__)
 
 PageKey = tuple[str, str, int]
 Result = TypeVar("Result")
-ReadBody = Callable[[AsyncIterator[bytes], PhotoSink], Awaitable[ReceivedUpload]]
+
+
+class UploadBody(Protocol):
+    """The body of an upload: a form, or the photo alone."""
+
+    def feed(self, data: bytes | bytearray, start: int, end: int) -> None:
+        """Takes the next piece: the bytes of `data` from `start` to `end`. Raises Problem for one that is malformed."""
+
+    def upload(self) -> ReceivedUpload:
+        """What has arrived, once the body is over. Raises Problem if it is not an upload."""
+
+
+BeginBody = Callable[[PhotoSink], UploadBody]
 
 
 class PendingUploads:
@@ -86,19 +98,19 @@ class UploadPipeline:
         self.in_progress = 0
         """Uploads whose body has been read and whose response is not ready."""
 
-    async def receive(self, context: RequestContext, read_body: ReadBody) -> web.Response:
+    async def receive(self, context: RequestContext, begin_body: BeginBody) -> web.Response:
         """Reads an upload, processes it, stores it, and responds with its receipt.
 
         Raises Problem where the API says so.
         """
         body.check_length(context, self._profile.max_body)
         self.admit(context)
-        return await self.within_timeout(self._receive(context, read_body))
+        return await self.within_timeout(self._receive(context, begin_body))
 
-    async def _receive(self, context: RequestContext, read_body: ReadBody) -> web.Response:
-        sink = PhotoSink(keep=self._profile.keep_photos)
-        upload = await read_body(body.chunks(context, self._profile), sink)
-        return await self.process(context, upload)
+    async def _receive(self, context: RequestContext, begin_body: BeginBody) -> web.Response:
+        content = begin_body(PhotoSink(keep=self._profile.keep_photos))
+        await body.receive(context, self._profile, content.feed)
+        return await self.process(context, content.upload())
 
     async def within_timeout(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of `work`; raises Problem 503 if it takes longer than the profile's `handler_timeout`."""

@@ -97,7 +97,10 @@ def test_a_plan_that_does_not_fit_this_machine_is_refused_with_the_arithmetic(tm
         ),
         (["calibrate", "smoke", "--workers", "many"], '--workers "many" should be a number from 1 to 64, or auto'),
         (["validate", "smoke", "--set", "deadline=1e400s"], "too large for a duration"),
-        (["validate", "kaliwates", "--set", "stations.count=1000"], "kaliwates has 362 stations"),
+        (
+            ["validate", "kaliwates", "--set", "stations.count=1000"],
+            "kaliwates:\n  stations.count: 1,000: kaliwates has 362 stations",
+        ),
         (["run", "smoke", "--name", "../x"], "--name"),
         (["run", "smoke", "--seed", "x"], "--seed"),
         (

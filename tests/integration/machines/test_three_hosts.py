@@ -94,7 +94,7 @@ def locust_of(host):
             words, home = path.read_bytes().split(b"\0"), (path.parent / "cwd").resolve()
         except OSError:
             continue
-        if b"locust" in words and b"--worker" in words and home.is_relative_to(host.folder):
+        if b"harness.drive" in words and b"--worker" in words and home.is_relative_to(host.folder):
             return int(path.parent.name)
     return None
 

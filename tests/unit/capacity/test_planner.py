@@ -105,6 +105,14 @@ def test_a_budget_that_is_spent_leaves_what_is_known(tmp_path):
     assert "budget" in figures.why_unknown
 
 
+def test_a_load_is_searched_to_its_end_before_a_greater_one_so_that_a_budget_cuts_off_the_greatest(tmp_path):
+    asked = CapacityRequest(**{**vars(request()), "loads": (1.0, 2.0)})
+    figures, lines = search(PlantedTwin(), tmp_path / "out", asked)
+    searched = list(dict.fromkeys(line.partition(":")[0] for line in lines))
+    assert searched == ["bears, 1x", "recovers, 1x", "bears, 2x", "recovers, 2x"]
+    assert [[one.load for one in condition.loads] for condition in figures.conditions] == [[1.0, 2.0], [1.0, 2.0]]
+
+
 def test_the_same_folder_resumes_and_plays_no_seed_again(tmp_path):
     first = PlantedTwin()
     figures, _ = search(first, tmp_path / "out", is_interrupted=lambda: first.played >= 40)

@@ -284,7 +284,7 @@ def test_poisson_gaps_by_rate_have_the_rates_mean():
         (
             'stations={region="kaliwates"}',
             "100/s",
-            "arrivals.rate times over = 1,000 stations: kaliwates has 362 stations",
+            "arrivals.rate:\n  times over = 1,000 stations: kaliwates has 362 stations",
         ),
         ("stations.count=5", "1/s", "leave stations.count out"),
         ("stations={}", "0.01/s", "less than one station"),

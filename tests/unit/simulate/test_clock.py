@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.simulate.clock import VirtualClock, VirtualTask, suspend
+from harness.simulate.clock import VirtualClock, VirtualTask, cancel, suspend
 
 
 def test_events_are_called_in_the_order_of_their_moments_and_then_of_their_scheduling():
@@ -10,7 +10,7 @@ def test_events_are_called_in_the_order_of_their_moments_and_then_of_their_sched
     called: list[object] = []
     for name, at_s in (("c", 2.0), ("a", 1.0), ("d", 2.0), ("b", 1.0)):
         clock.call_at(at_s, called.append, name)
-    clock.call_in_order(1.0, called.append, "last at 1")
+    clock.schedule_in_order(1.0, lambda: called.append("last at 1"))
     clock.run()
     assert called == ["a", "b", "last at 1", "c", "d"]
     assert clock.now_s == 2.0
@@ -28,8 +28,8 @@ def test_a_cancelled_event_is_not_called_in_either_queue():
     clock = VirtualClock()
     called: list[object] = []
     clock.call_later(1.0, called.append, "heap").cancel()
-    clock.call_in_order(1.0, called.append, "queue").cancel()
-    clock.call_in_order(2.0, called.append, "kept")
+    cancel(clock.schedule_in_order(1.0, lambda: called.append("queue")))
+    clock.schedule_in_order(2.0, lambda: called.append("kept"))
     clock.run()
     assert called == ["kept"]
 

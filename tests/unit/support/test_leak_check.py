@@ -1,5 +1,6 @@
 """A test that leaves something in its process is found out, for it would strike the tests that come after it."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def test_a_greenlet_that_still_waits_is_found_and_ended():
     (told,) = before.left()
     assert told.startswith("the greenlet ")
     assert greenlet.ready()
+
+
+def test_objects_that_stay_frozen_are_found():
+    before = leak_check.Before()
+    gc.freeze()
+    left = before.left()
+    gc.unfreeze()
+    assert left == ["frozen objects"]
+    assert before.left() == []
 
 
 def test_a_thread_that_still_runs_is_found_by_its_name():

@@ -15,7 +15,7 @@ END = b"\xff\xd9"
 def is_whole(data: bytes, piece: int = 2**16) -> bool:
     sink = PhotoSink(keep=False)
     for at in range(0, len(data), piece):
-        sink.feed(data[at : at + piece])
+        sink.feed(memoryview(data)[at : at + piece])
     return sink.upload(Reading()).is_whole_jpeg
 
 

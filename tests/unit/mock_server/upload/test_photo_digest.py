@@ -13,7 +13,7 @@ RIGHT, WRONG = repr_digest(photo()), repr_digest(b"another")
 @pytest.fixture(name="upload")
 def _upload() -> ReceivedUpload:
     sink = PhotoSink(keep=False)
-    sink.feed(photo())
+    sink.feed(memoryview(photo()))
     return sink.upload(Reading())
 
 
