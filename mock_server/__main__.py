@@ -35,6 +35,9 @@ from powercut.mount import PowerCutError, PowerCutMount
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_CHUNK_BYTES = 32 * 2**20
 _KEPT_BYTES = 64 * 2**20
+_COLLECT_AFTER = 10_000, 20, 10
+"""New objects, and collections of the younger generation, after which garbage is collected. An upload leaves none: with Python's own
+700 the collector only examines, again and again, what is in progress."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,6 +209,7 @@ async def _serve(settings: _Settings) -> None:
         server.begin_schedule(time.monotonic())
         _print_addresses(settings, port, admin_port)
     gc.collect()  # before the freeze, or garbage would be frozen too
+    gc.set_threshold(*_COLLECT_AFTER)
     gc.freeze()  # what was made at start stays: examining it in every collection would only pause the event loop
     await stopping.wait()
     await server.stop()

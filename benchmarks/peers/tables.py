@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.peers.accuracy import LATENESS_GOAL, AccuracySummary, PercentileError, summarise_accuracy
@@ -41,14 +41,15 @@ def sections(results: Results) -> list[Section]:
     steady = [summary for summary in accuracies if "frozen" not in summary.case]
     frozen = [summary for summary in accuracies if "frozen" in summary.case]
     missing = [missing_tool(peer) for peer in results.missing]
+    versioned = {peer.name: f"{peer.name} {peer.version}" for peer in results.peers if peer.version is not None}
     if steady:
-        found.append(_accuracy("Reported response times and their error (ms)", steady, missing))
+        found.append(_accuracy("Reported response times and their error (ms)", steady, versioned, missing))
     if frozen:
-        found.append(_frozen(frozen, missing))
+        found.append(_frozen(frozen, versioned, missing))
     for case in COST_CASES:
         of_case = [summary for summary in costs if summary.case == case.name]
         if of_case:
-            found.append(_cost(case, of_case, [] if case.ours_only else missing))
+            found.append(_cost(case, of_case, versioned, [] if case.ours_only else missing))
     return found
 
 
@@ -127,33 +128,38 @@ def _cost_goal(result: GoalResult) -> list[str]:
     return [f"{title}: CPU per upload at most {goal.value:g} of {goal.against}'s", text, _goal_result(result.met)]
 
 
-def _accuracy(title: str, summaries: Sequence[AccuracySummary], notes: Sequence[str]) -> Section:
+def _accuracy(
+    title: str, summaries: Sequence[AccuracySummary], versioned: Mapping[str, str], notes: Sequence[str]
+) -> Section:
     rows = []
     for summary in summaries:
         cells = [_format_error(summary.percentiles.get(name)) for name in _PERCENTILES]
         lag = f"{summary.lag_p99_s * 1e3:.1f}"
-        rows.append([summary.case, summary.tool, f"{summary.per_s:,.0f}", *cells, lag])
+        rows.append([summary.case, versioned.get(summary.tool, summary.tool), f"{summary.per_s:,.0f}", *cells, lag])
     return Section(title, ("load", "tool", "kept, /s", *_PERCENTILES.values(), "server's lag p99"), rows, notes)
 
 
-def _frozen(summaries: Sequence[AccuracySummary], notes: Sequence[str]) -> Section:
+def _frozen(summaries: Sequence[AccuracySummary], versioned: Mapping[str, str], notes: Sequence[str]) -> Section:
     """What every tool reported about the freeze, beside what users who arrive on schedule really wait."""
     rows = []
     names = _PERCENTILES_AND_MAX
     for summary in summaries:
-        rows.append([f"{summary.tool}, reported", *(_format_error(summary.percentiles.get(name)) for name in names)])
+        tool = versioned.get(summary.tool, summary.tool)
+        rows.append([f"{tool}, reported", *(_format_error(summary.percentiles.get(name)) for name in names)])
         true = [f"{error.true_s * 1e3:,.1f}" if (error := summary.percentiles.get(name)) else "" for name in names]
-        rows.append([f"{summary.tool}, true", *true])
+        rows.append([f"{tool}, true", *true])
         if summary.service:
             service = [f"{summary.service[name] * 1e3:,.1f}" if name in summary.service else "" for name in names]
-            rows.append([f"{summary.tool}, `service`", *service])
+            rows.append([f"{tool}, `service`", *service])
     return Section("A server that freezes for 2 s, at 200/s (ms)", ("", *names.values()), rows, notes)
 
 
-def _cost(case: CostCase, summaries: Sequence[CostSummary], notes: Sequence[str]) -> Section:
+def _cost(
+    case: CostCase, summaries: Sequence[CostSummary], versioned: Mapping[str, str], notes: Sequence[str]
+) -> Section:
     rows = [
         [
-            summary.tool,
+            versioned.get(summary.tool, summary.tool),
             _format_range(summary.per_s, ",.0f", ""),
             _format_range(summary.cpu_us, ".0f", ""),
             f"{summary.beside_cpu_us.median:.0f}",

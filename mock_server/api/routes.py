@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from mock_server.api.openapi import openapi_document
 from mock_server.api.public import PublicApi
@@ -17,7 +16,7 @@ from mock_server.http.auth import Authenticator
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.forms import KnownPages, page_number
 from mock_server.http.metrics import ServerMetrics
-from mock_server.http.middleware import REQUEST_CONTEXT, Handler, check_headers, data_port_middleware
+from mock_server.http.middleware import REQUEST_CONTEXT, Handler, data_port_middleware
 from mock_server.http.request_context import RequestContext
 from mock_server.http.responses import Problem, json_response
 from mock_server.profile.routes import FILE_ROUTE, FILES_ROUTE, LOGIN_ROUTE, PAGE_ROUTE, UPLOAD_ROUTE
@@ -56,9 +55,7 @@ def data_app(services: DataPortServices) -> web.Application:
     """The application of the data port."""
     app = web.Application(
         middlewares=[
-            data_port_middleware(services.faults, services.metrics, services.pages),
-            check_headers,
-            _track_in_flight(services.in_flight),
+            data_port_middleware(services.faults, services.metrics, services.pages, services.in_flight.contexts),
         ],
         client_max_size=_MAX_LOGIN_BYTES,
     )
@@ -94,15 +91,6 @@ def data_app(services: DataPortServices) -> web.Application:
         app.router.add_get(path, handler)
     app.router.add_get("/openapi.json", _openapi)
     return app
-
-
-def _track_in_flight(in_flight: InFlightRequests) -> Middleware:
-    @web.middleware
-    async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
-        with in_flight.tracked(request[REQUEST_CONTEXT]):
-            return await handler(request)
-
-    return track
 
 
 async def _openapi(_request: web.Request) -> web.Response:

@@ -44,8 +44,13 @@ class AlreadySent(web.Response):
         return
 
 
-def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: KnownPages) -> Middleware:
-    """The outermost middleware of the data port: gives a request its context, and counts it."""
+def data_port_middleware(
+    faults: FaultScheduler, metrics: ServerMetrics, pages: KnownPages, in_flight: set[RequestContext]
+) -> Middleware:
+    """The middleware of the data port: checks a request's header, gives it its context, and counts it.
+
+    A context is `in_flight` until its response is ready. One function for all of it: each middleware costs every request.
+    """
     attempts = AttemptCounter()
 
     @web.middleware
@@ -56,11 +61,21 @@ def data_port_middleware(faults: FaultScheduler, metrics: ServerMetrics, pages: 
         context = RequestContext(request, faults, attempts, pages)
         context.body_is_coming = request.headers.get("Expect", "").lower() != "100-continue"
         request[REQUEST_CONTEXT] = context
+        connection = context.connection
+        if connection is not None:
+            connection.begin_request()
         try:
-            with request_in_progress(request):
-                response = await _finish_response(context, await respond_with_problems(request, handler))
-                return response
+            in_flight.add(context)
+            try:
+                response = await respond_with_problems(request, handler, check_headers)
+            finally:
+                in_flight.discard(context)
+            response = await _finish_response(context, response)
+            return response
         finally:
+            del request[REQUEST_CONTEXT]  # they refer to each other: only the garbage collector would free them
+            if connection is not None:
+                connection.end_request()
             metrics.active -= 1
             context.release_hits()
             resource = request.match_info.route.resource
@@ -96,9 +111,8 @@ def request_in_progress(request: web.Request) -> Iterator[None]:
         connection.end_request()
 
 
-@web.middleware
-async def check_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets a request through if its header is UTF-8 and its Idempotency-Key valid; otherwise raises Problem 400.
+def check_headers(request: web.Request) -> None:
+    """Raises Problem 400 if the header is not UTF-8, or its Idempotency-Key not valid.
 
     Bytes that are not UTF-8 arrive as surrogates, which neither SQLite nor JSON can carry.
     """
@@ -108,7 +122,6 @@ async def check_headers(request: web.Request, handler: Handler) -> web.StreamRes
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise Problem(400, "An Idempotency-Key has 1 to 255 printable ASCII characters")
-    return await handler(request)
 
 
 def _is_utf8(value: str) -> bool:
@@ -174,9 +187,12 @@ def _already_sent(response: web.StreamResponse) -> AlreadySent:
     return sent
 
 
-async def respond_with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The handler's response, every error turned into a problem."""
+async def respond_with_problems(
+    request: web.Request, handler: Handler, check: Callable[[web.Request], None] = lambda _request: None
+) -> web.StreamResponse:
+    """The handler's response to a request that passes the check, every error turned into a problem."""
     try:
+        check(request)
         return await handler(request)
     except ConnectionEnded:
         return _already_sent(web.Response(status=499))  # nginx's status for a client that closed the request

@@ -65,7 +65,8 @@ class RequestContext(FaultedRequest):
     def __init__(
         self, request: web.Request, faults: FaultScheduler, attempts: AttemptCounter, pages: KnownPages
     ) -> None:
-        trace_id = read_trace_id(request.headers.get("traceparent", ""))
+        traceparent = request.headers.get("traceparent")
+        trace_id = "" if traceparent is None else read_trace_id(traceparent)
         super().__init__(RequestKey("", "", 0, 0, request.method, "public", trace_id), faults)
         self.request = request
         self._attempts = attempts

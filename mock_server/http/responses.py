@@ -16,6 +16,8 @@ _HTTP_PHRASES = {
     413: "Content Too Large", 422: "Unprocessable Content",  # RFC 9110's names, which older Pythons do not have
 }  # fmt: skip
 """The phrases that RFC 9110 recommends."""
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""`json.dumps` would make an encoder each time."""
 _TUS_PHRASES = {460: "Checksum Mismatch"}
 """Of statuses that tus adds."""
 
@@ -61,7 +63,7 @@ def json_response(
 ) -> web.Response:
     """A response with this content as compact JSON."""
     # A body of bytes: with `text` aiohttp would add a charset, which JSON does not have (RFC 8259, 11).
-    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    body = _compact(content).encode()
     return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 
 

@@ -17,7 +17,7 @@ _ACCEPTS_PER_EVENT = 100
 _RETRY_S = 0.1
 _RECEIVE_BUFFER_BYTES = 2**20
 """So that a photo comes in few large pieces instead of many small ones; the kernel takes what it allows of it."""
-_HEADER_READ_BYTES, _BODY_READ_BYTES = 2**13, 2**18
+_HEADER_READ_BYTES, _BODY_READ_BYTES = 2**13, 2**19
 """What is read at once: little as long as a header is awaited, because what follows it is better read by its handler."""
 
 

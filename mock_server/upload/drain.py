@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Iterator
 
 from mock_server.http.fault_scheduler import FaultScheduler
 from mock_server.http.metrics import ServerMetrics
@@ -24,25 +22,16 @@ class InFlightRequests:
     """The requests of the data port that have no response yet."""
 
     def __init__(self) -> None:
-        self._contexts: set[RequestContext] = set()
-
-    @contextlib.contextmanager
-    def tracked(self, context: RequestContext) -> Iterator[None]:
-        """Counts a request as in flight while the block runs."""
-        self._contexts.add(context)
-        try:
-            yield
-        finally:
-            self._contexts.discard(context)
+        self.contexts: set[RequestContext] = set()
 
     @property
     def uploads(self) -> int:
         """Uploads without a response whose client is still connected, wherever they are held up."""
-        return sum(context.key.phase == "upload" and not context.is_disconnected for context in self._contexts)
+        return sum(context.key.phase == "upload" and not context.is_disconnected for context in self.contexts)
 
     def refuse_bodies(self) -> None:
         """Answers 503 to every request whose body has not arrived."""
-        for context in self._contexts:
+        for context in self.contexts:
             if not context.request.content.is_eof():
                 context.request.content.set_exception(stopping_problem())
 

@@ -7,7 +7,7 @@ import subprocess
 import psutil
 
 from harness.base.errors import ExitCode
-from tests.support.real_runs import HARNESS, PATIENCE_S, environment, harness, told, wait_for
+from tests.support.real_runs import HARNESS, PATIENCE_S, REPORT, environment, harness, told, wait_for
 from tests.support.run_builder import RunBuilder
 
 MATRIX = """
@@ -29,7 +29,11 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
     runs = tmp_path / "runs" / "experiments" / "small" / "runs"
     with subprocess.Popen(
-        [*HARNESS, "experiment", "matrix.toml"], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+        [*HARNESS, "experiment", "matrix.toml"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(**REPORT),
+        cwd=tmp_path,
     ) as process:
         wait_for(lambda: list((runs / "two-workers-5" / "journal").glob("*.journal")))
         process.send_signal(signal.SIGINT)
@@ -37,7 +41,7 @@ def test_a_matrix_is_run_interrupted_and_resumed_without_repeating_a_finished_ce
     assert process.returncode == ExitCode.INTERRUPTED, output
     assert "Run the same command again to resume" in output
     finished = (runs / "one-worker-5" / "run.json").stat().st_mtime_ns
-    code, output = harness("experiment", "matrix.toml", cwd=tmp_path)
+    code, output = harness("experiment", "matrix.toml", cwd=tmp_path, **REPORT)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
     assert "1 of 2 cells are already finished" in output
     assert "left" in output
@@ -78,7 +82,7 @@ def test_a_folder_of_another_experiment_is_not_touched(tmp_path, tiny):
 
 def test_a_simulated_matrix_is_confirmed_by_real_runs_of_the_base_and_the_best_variants(tmp_path, tiny):
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
-    code, output = harness("experiment", "matrix.toml", "--simulate", "--confirm", "1", "--no-report", cwd=tmp_path)
+    code, output = harness("experiment", "matrix.toml", "--simulate", "--confirm", "1", cwd=tmp_path)
     assert code in {ExitCode.PASSED, ExitCode.INVALID}, output  # the machine may be too busy to measure
     folder = tmp_path / "runs" / "experiments" / "small-simulated"
     against = json.loads((folder / "against.json").read_text())

@@ -54,7 +54,9 @@ assert = "stations.completed_by_deadline_ratio >= 100%"
 """
 
 
-REPORT, NO_REPORT = {"HARNESS_RUN_REPORT": "true"}, {"HARNESS_RUN_REPORT": "false"}
+REPORT, NO_REPORT = (
+    {f"HARNESS_{command}_REPORT": value for command in ("RUN", "EXPERIMENT", "CAPACITY")} for value in ("true", "false")
+)
 """Of a small run more CPU goes into drawing than into all else: runs of tests that read no page draw none."""
 
 

@@ -1,6 +1,7 @@
 """Uploads by multipart and PUT: answers, receipts, repetition, conflict, digests."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import threading
@@ -305,3 +306,29 @@ async def test_stations_of_any_codes_and_forms_of_any_names_are_taken_and_no_oth
         ).status == 200  # their places are not known, and not counted
         unknown = await mock.ask("POST", "/v1/login", body=json.dumps({"station": "CLINIC-018", "pin": "1"}).encode())
         assert unknown.status == 401
+
+
+@pytest.mark.parametrize("size", [3000, 300_000])
+async def test_an_upload_leaves_nothing_to_the_garbage_collector(tmp_path, size):
+    async with running(tmp_path) as mock:
+        line = await mock.line()
+        headers = [await mock.form_headers(station(number)) for number in range(1, 21)]
+
+        async def upload_all(page: int) -> None:
+            for number in range(1, 21):
+                body = form(photo((number, page), size))
+                path = path_of(station(number), page)
+                assert (await line.ask("POST", path, headers[number - 1], body)).status == 201
+
+        await upload_all(1)  # what is made once
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await upload_all(2)
+            gc.collect()
+            left = [type(thing).__name__ for thing in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        await line.close()
+    assert len(left) < 20, "not one for each upload"

@@ -79,10 +79,17 @@ def test_what_is_too_far_from_the_truth_is_marked_whoever_told_it():
 
 def test_a_freeze_is_shown_as_told_as_it_was_and_as_service():
     assert [row[0] for row in rows_of(measured(), "A server that freezes")] == [
-        "ours, reported",
-        "ours, true",
-        "ours, `service`",
+        "ours 0.1, reported",
+        "ours 0.1, true",
+        "ours 0.1, `service`",
     ]
+
+
+@pytest.mark.parametrize("title", ["Reported response times", "Cost: 1 KB"])
+def test_every_tool_stands_with_its_version(title):
+    peers = [Peer(name="ours", version="0.1", advice=""), Peer(name="k6", version="1.1.0", advice="")]
+    cells = {cell for row in rows_of(measured(peers=peers), title) for cell in row[:2]}
+    assert {"ours 0.1", "k6 1.1.0"} <= cells
 
 
 def test_a_peer_that_is_not_there_and_a_round_that_failed_are_named():
