@@ -72,7 +72,7 @@ test-peers: $(TEST)  ## interoperability with servers and clients written by oth
 test-slow: $(TEST) $(VENV)/installed-bench  ## long tests: many repetitions, many seeds (needs wrk, hey)
 	$(BIN)/pytest -m slow
 
-bench: $(TEST) $(VENV)/installed-bench  ## measure, and write the results into docs/explanation (needs wrk, hey, nginx; 45 minutes, a quiet machine; PART=twin: one part)
+bench: $(TEST) $(VENV)/installed-bench  ## measure, and write the results into docs/explanation (needs wrk, hey, nginx; 50 minutes, a quiet machine; PART=twin: one part)
 	$(BIN)/python -m benchmarks $(PART)
 
 soak: setup  ## check that memory and descriptors stay flat and nothing is lost (SECONDS=600)

@@ -47,8 +47,8 @@ class WorkerContext:
     """Called after every attempt (Locust's own statistics)."""
     on_records: Callable[[npt.NDArray[np.void]], None] = lambda _: None
     """Called with the journal's new records, dtype journal.RECORD, whenever they are written."""
-    wait_for_rate: Callable[[], None] = lambda: None
-    """Called before every attempt: waits until the rate that the target consents to allows it."""
+    wait_for_rate: Callable[[], None] | None = None
+    """Called before every attempt: waits until the rate that the target consents to allows it; None on loopback."""
     attempts: int = 0
     stations_begun: int = 0
     shortages: Counter[str] = field(default_factory=Counter)
@@ -71,9 +71,10 @@ class WorkerContext:
         if result.detail and (result.detail in self.unusable or len(self.unusable) < _MAX_UNUSABLE_KINDS):
             self.unusable[result.detail] += 1
         result.page, result.attempt = page, row
-        for step in result.steps:
-            step.page, step.attempt = page, row
-            self.journal.step(step)
+        if result.steps:
+            for step in result.steps:
+                step.page, step.attempt = page, row
+                self.journal.step(step)
         self.journal.end(result)
         if self.on_attempt is not None:
             self.on_attempt(result)
@@ -146,7 +147,8 @@ class VirtualUser:
     def _attempt(self) -> bool:
         """Send the session's page once and report its end to the session; whether the run was aborted meanwhile."""
         context, session = self._context, self._session
-        context.wait_for_rate()
+        if context.wait_for_rate is not None:
+            context.wait_for_rate()
         sent_s = context.clock()
         # Noted before sending, so that an attempt in flight when the process dies is known (censored), not missing.
         context.journal.begin(session.page, session.row, session.due_s, sent_s)

@@ -95,7 +95,7 @@ class Worker:
             metrics=self._metrics,
             seed=scenario.seed,
             on_records=on_records,
-            wait_for_rate=(lambda: None) if self._guard is None else self._guard.wait_for_rate,
+            wait_for_rate=None if self._guard is None else self._guard.wait_for_rate,
         )
         self._api = (
             None

@@ -64,9 +64,19 @@ class Photo:
         return len(self.body) + len(self.tail)
 
     @property
+    def url_station(self) -> str:
+        """The station's code as a part of a path."""
+        return url_part(self.station)
+
+    @property
+    def url_form(self) -> str:
+        """The form as a part of a path."""
+        return url_part(self.form)
+
+    @property
     def path(self) -> str:
         """Where the mock takes this page, for POST and PUT."""
-        return f"/v1/stations/{url_part(self.station)}/forms/{url_part(self.form)}/pages/{self.page}"
+        return f"/v1/stations/{self.url_station}/forms/{self.url_form}/pages/{self.page}"
 
     @property
     def whole(self) -> list[Buffer]:

@@ -117,7 +117,7 @@ def _waiting_greenlets() -> list[str]:
 
 def _pending_timeouts() -> list[str]:
     """Attempt timeouts that would interrupt whatever this process does later. Cancels them."""
-    pending = [one for made in _timeout_queues for one in made._queue if not one.cancelled]
+    pending = [one for made in _timeout_queues for one in made._queue if one.greenlet is not None]
     _timeout_queues.clear()
     for one in pending:
         one.cancel()

@@ -17,6 +17,7 @@ from harness.station.link import LinkModel
 
 _NAN = float("nan")
 _BAD_REQUEST = 400
+_CONNECT = Stage.CONNECT
 
 
 class ConnectionPool:
@@ -174,7 +175,7 @@ class AttemptConnection:
         connection = self._connection = self._source.lease()
         self._leased_just_now = True
         progress = self.progress
-        progress.stage = Stage.CONNECT
+        progress.stage = _CONNECT
         if not connection.used:
             self._connect(connection)
         # NaN, not connected yet: a second connection in the same attempt counts as part of sending.

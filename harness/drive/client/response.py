@@ -126,8 +126,9 @@ class ResponseParser:
             # Ends the parsing of this segment: what servers send before they close an idle connection (408) must not replace
             # the response.
             raise _SurplusError
-        self.is_between = False
-        self._discard_message()
+        if self.is_between:
+            self.is_between = False
+            self._discard_message()
 
     def on_headers_complete(self) -> None:
         """All headers were received."""
@@ -152,10 +153,13 @@ class ResponseParser:
         """A part of the body was received."""
         if self.complete:  # after the response to a HEAD
             raise _SurplusError
+        before = self._body_bytes
+        self._body_bytes = after = before + len(body)
         # Read to its end within the attempt's time, as curl does, but a server can't fill the generator's memory.
-        if (room := _MAX_BODY_BYTES - self._body_bytes) > 0:
-            self._body.append(body[:room])
-        self._body_bytes += len(body)
+        if after <= _MAX_BODY_BYTES:
+            self._body.append(body)
+        elif before < _MAX_BODY_BYTES:
+            self._body.append(body[: _MAX_BODY_BYTES - before])
 
     def on_message_complete(self) -> None:
         """The response is complete, unless it is an interim one: the final one follows on the same connection."""

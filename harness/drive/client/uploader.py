@@ -49,7 +49,11 @@ from harness.scenario.client import ClientOptions
 from harness.station.response_outcome import classify_status
 
 _NAN = float("nan")
-_MALFORMED = Outcome.MALFORMED
+# Local names: Python 3.11 looks up the members of an Enum through its metaclass.
+_MALFORMED, _STATUS, _NO_REASON = Outcome.MALFORMED, MalformedReason.STATUS, MalformedReason.NONE
+_UNAUTHORIZED = int(HTTPStatus.UNAUTHORIZED)
+_INTERPRETED = frozenset({b"retry-after", b"server-timing"})
+"""Headers of a response that the record has values of."""
 _ACKNOWLEDGING = DELIVERED | {Outcome.PENDING}
 _LOGIN_STEP, _UPLOAD_STEP = 1, 2
 """Numbers of the steps of an upload without [[target.steps]]."""
@@ -71,24 +75,20 @@ class AttemptResult(Progress):
 class AttemptTimeout:
     """The time limit of one attempt. Call `cancel` when the attempt is over."""
 
-    __slots__ = ("_greenlet", "at_s")
+    __slots__ = ("at_s", "greenlet")
 
     def __init__(self, at_s: float, greenlet: Any) -> None:
         self.at_s = at_s
-        self._greenlet = greenlet
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it can't fire any more."""
-        return self._greenlet is None
+        self.greenlet = greenlet
+        """Of the attempt; None once it can't fire any more."""
 
     def cancel(self) -> None:
         """The attempt is over: don't fire."""
-        self._greenlet = None
+        self.greenlet = None
 
     def fire(self) -> None:
         """Raise AttemptTimeoutError in the attempt's greenlet. Only the hub may call this, while nothing else runs."""
-        greenlet, self._greenlet = self._greenlet, None
+        greenlet, self.greenlet = self.greenlet, None
         greenlet.throw(AttemptTimeoutError)
 
 
@@ -110,7 +110,7 @@ class TimeoutQueue:
     def start(self) -> AttemptTimeout:
         """Start the time limit of the current greenlet's attempt."""
         queue = self._queue
-        while queue and queue[0].cancelled:
+        while queue and queue[0].greenlet is None:
             queue.popleft()
         timeout = AttemptTimeout(self._clock() + self._limit_s, getcurrent())
         queue.append(timeout)
@@ -127,9 +127,9 @@ class TimeoutQueue:
         # `_timer` stays set until the end: a greenlet that gets the error runs at once and may start its next attempt,
         # which must not make a second timer.
         queue, timer = self._queue, self._timer
-        while queue and (queue[0].cancelled or queue[0].at_s <= self._clock()):
+        while queue and (queue[0].greenlet is None or queue[0].at_s <= self._clock()):
             timeout = queue.popleft()
-            if not timeout.cancelled:
+            if timeout.greenlet is not None:
                 timeout.fire()
         timer.close()
         self._timer = None
@@ -226,7 +226,7 @@ class Uploader:
             result.resent_bytes = upload.high_water.resent_bytes - resent_bytes
         result.done_s = self._clock()
         _record_response(result, uploaded)
-        if uploaded.response.status == HTTPStatus.UNAUTHORIZED:
+        if uploaded.response.status == _UNAUTHORIZED:
             self._forget_login()
         return result
 
@@ -259,11 +259,10 @@ class Uploader:
         return self._upload
 
     def _photo_of(self, page: int) -> Photo:
-        key, body, tail, sha256, reading = self._plan.sent(page, claims=self._claims)
-        kind = self._plan.photo_type(page)
+        (station, form, number), body, tail, sha256, reading, kind = self._plan.sent(page, claims=self._claims)
         return Photo(
-            key.station, key.form, key.page, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
-        )  # fmt: skip
+            station, form, number, body, tail, sha256, reading, self._columns, kind.content_type, kind.extension
+        )
 
     def _forget_login(self) -> None:
         """The token has expired: the next attempt logs in again."""
@@ -327,15 +326,19 @@ def _record_response(result: AttemptResult, uploaded: UploadResult) -> None:
     response = uploaded.response
     result.outcome, result.status = uploaded.outcome, response.status
     result.reason, result.detail = uploaded.reason, uploaded.detail
-    if result.outcome is _MALFORMED and result.reason is MalformedReason.NONE:
-        result.reason = MalformedReason.STATUS
+    if result.outcome is _MALFORMED and result.reason is _NO_REASON:
+        result.reason = _STATUS
     # Over the raw headers: decoding them all into a dict would cost microseconds per attempt.
     for name, value in response.raw_headers:
-        wanted = name.lower()
-        if wanted == b"retry-after":
-            result.retry_after_s = parse_retry_after(value.decode("latin-1"), datetime.now(UTC))
-        elif wanted == b"server-timing":
-            timing = parse_server_timing(value.decode("latin-1"))
-            result.queue_s = timing.get("queue", _NAN)
-            if "service" in timing or "store" in timing:
-                result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)
+        if name.lower() in _INTERPRETED:
+            _record_header(result, name.lower(), value.decode("latin-1"))
+
+
+def _record_header(result: AttemptResult, name: bytes, value: str) -> None:
+    if name == b"retry-after":
+        result.retry_after_s = parse_retry_after(value, datetime.now(UTC))
+        return
+    timing = parse_server_timing(value)
+    result.queue_s = timing.get("queue", _NAN)
+    if "service" in timing or "store" in timing:
+        result.server_s = timing.get("service", 0.0) + timing.get("store", 0.0)

@@ -83,7 +83,7 @@ def test_a_plan_sends_files_of_the_folder_and_counts_the_pages_that_look_alike(f
     scenario = load_scenario(str(tmp_path / "own.toml"))
     plan = make_plan(scenario)
     assert [body.kind.extension for body in plan.bank] == ["jpg", "png", "heic"]
-    alike = [index for index in range(plan.pages) if plan.photo_type(index).extension == "heic"]
+    alike = [index for index in range(plan.pages) if plan.sent(index)[5].extension == "heic"]
     assert plan.same_bytes == len(alike) > 1
     assert len({page.sha256 for page in plan}) == plan.pages - len(alike) + 1
     save_photo_bank(plan.bank, tmp_path / "photos.bin")

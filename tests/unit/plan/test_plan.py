@@ -12,7 +12,7 @@ from PIL import Image
 from harness.base.model import PageKey, Phase
 from harness.plan import make_plan
 from harness.plan.demand import forecast_load
-from harness.plan.photos import TAIL_BYTES, make_photo_bank, make_tail
+from harness.plan.photos import JPEG, TAIL_BYTES, make_photo_bank, make_tail
 from harness.plan.plan import compute_phases, digest_plan, make_reading
 from harness.run_folder.tables import write_plan, write_plan_batches
 from harness.scenario.loader import load_scenario
@@ -168,7 +168,7 @@ def test_the_forecast_counts_the_busiest_second(plan):
 def test_what_is_sent_of_a_page_is_what_the_plan_says_of_it(plan):
     for index in range(100):
         page, (body, tail) = plan.page(index), plan.photo(index)
-        assert plan.sent(index) == (page.key, body, tail, page.sha256, page.reading)
+        assert plan.sent(index) == (page.key, body, tail, page.sha256, page.reading, JPEG)
 
 
 BASE = ["photos.size=2KB", "photos.bank=1", "stations.count=30", 'arrivals={kind="poisson", over="5s"}']

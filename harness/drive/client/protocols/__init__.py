@@ -12,6 +12,7 @@ from harness.drive.client.protocols.multipart import MultipartUpload
 from harness.drive.client.protocols.own import OwnContext, OwnUpload
 from harness.drive.client.protocols.put import PutUpload
 from harness.drive.client.protocols.resumable import ResumableHttpUpload
+from harness.drive.client.protocols.single import SingleUpload
 from harness.drive.client.protocols.templated import TemplatedContext, TemplatedUpload
 from harness.drive.client.protocols.tus import TusUpload
 from harness.protocol import Photo
@@ -30,7 +31,8 @@ def make_upload(client: ClientOptions, photo: Photo, context: UploadContext | No
     if isinstance(context, TemplatedContext):
         if client.protocol == "tus":
             return TusUpload(photo, client.tus or TusOptions(), context.api.path, names_file=True)
-        return TemplatedUpload(photo, context.api, context.station)
+        single = context.api.single
+        return TemplatedUpload(photo, context.api, context.station) if single is None else SingleUpload(photo, single)
     if client.protocol == "tus":
         return TusUpload(photo, client.tus or TusOptions())
     if client.protocol not in _WHOLE:

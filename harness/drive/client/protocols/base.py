@@ -86,10 +86,11 @@ class HighWaterMark:
 
     def advance(self, start: int, size: int) -> None:
         """Note that `size` bytes of the photo were sent, from `start` on."""
-        end = start + size
-        if start < self.reached:
-            self.resent_bytes += min(end, self.reached) - start
-        self.reached = max(self.reached, end)
+        end, reached = start + size, self.reached
+        if start < reached:
+            self.resent_bytes += min(end, reached) - start
+        if end > reached:
+            self.reached = end
 
 
 def send_photo(

@@ -29,6 +29,7 @@ from harness.drive.client.protocols.base import (
     UploadResult,
     send_photo,
 )
+from harness.drive.client.protocols.single import SingleRequest, make_single
 from harness.drive.client.protocols.step_format import Content, StepFormat, format_parts, format_step
 from harness.drive.client.response import HttpResponse
 from harness.protocol import Photo
@@ -89,6 +90,13 @@ class TemplatedApi:
     def taken_words(self) -> frozenset[str]:
         """The values that steps take from answers."""
         return frozenset(name for rule in self.flow.steps for name, _ in rule.takes)
+
+    @cached_property
+    def single(self) -> SingleRequest | None:
+        """The request of a page if that is all that an upload is, and only its status counts; None for any other flow."""
+        if self.flow.once or self.records_steps or self.signer is not None:
+            return None
+        return make_single(self.formats[0], self.flow.steps[0].outcomes, self.first_number)
 
     def headers(self, photo: Photo, context: TemplatedContext) -> list[str]:
         """The upload's header lines alone, for a protocol that makes its own requests (tus)."""

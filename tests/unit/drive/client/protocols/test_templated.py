@@ -12,10 +12,12 @@ from harness.base.address import Origin
 from harness.base.errors import UsageError
 from harness.base.model import MalformedReason, Outcome
 from harness.drive.client.outcomes import MalformedResponseError
-from harness.drive.client.protocols import multipart, put
+from harness.drive.client.protocols import make_upload, multipart, put
 from harness.drive.client.protocols.base import LoginRefusedError, UploadContext
+from harness.drive.client.protocols.single import SingleUpload
 from harness.drive.client.protocols.templated import Elsewhere, TemplatedContext, TemplatedUpload, build_api
 from harness.protocol import Photo
+from harness.scenario.client import ClientOptions
 from harness.scenario.target import TargetApi
 from tests.support.fake_connection import CutError, FakeConnection, answer
 
@@ -369,3 +371,50 @@ def test_the_mocks_own_requests_take_any_code_too(build):
     assert b" /v1/stations/CLINIC%207%2F%C3%A4/forms/consent%20form/pages/2 HTTP/1.1\r\n" in head
     assert b'Idempotency-Key: "CLINIC%207%2F%C3%A4/consent%20form/2/abababababababab"\r\n' in head
     assert b"Content-Type: application/pdf\r\n" in head
+
+
+SINGLE = [
+    {"path": "/{station}/{form}/{page}"},
+    {"path": "/fixed", "headers": {"Content-Type": "a/b"}},
+    {
+        "path": "/a%20b?n={size}&d={sha256}",
+        "method": "POST",
+        "headers": {"X-R": "{reading}", "X-P": "100 % {station}", "X-E": ""},
+    },
+]
+
+
+@pytest.mark.parametrize("photo", [PHOTO, OWN])
+@pytest.mark.parametrize("table", SINGLE)
+def test_an_upload_of_one_request_sends_and_means_the_same_as_a_flow_of_one_step(table, photo):
+    target = api(**table, statuses={"replayed": [409]})
+    context = context_of(target)
+    assert target.single is not None
+    assert isinstance(make_upload(ClientOptions(protocol="put"), photo, context), SingleUpload)
+    for status in (201, 409, 299, 503):
+        made, sent = [], []
+        for build in (SingleUpload(photo, target.single), TemplatedUpload(photo, target, context.station)):
+            connection = connect(answer(status))
+            result = build.attempt(connection, context)
+            made.append((result.outcome, connection.progress.step, build.high_water))
+            sent.append(connection.requests)
+        assert made[0] == made[1]
+        assert sent[0] == sent[1]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"headers": {"X-Attempt": "{attempt}"}},
+        {"path": "/{reading}"},
+        {"headers": {"X-D": "{digest}"}},
+        {"headers": {"X-C": "{station.email}"}},
+        {"login": LOGIN, "headers": BEARER},
+        {"body": "multipart", "parts": [{"name": "photo", "filename": "x"}]},
+        {"steps": [{"name": "put", "method": "PUT", "path": "/x", "body": "raw"}]},
+    ],
+)
+def test_an_upload_that_depends_on_more_than_the_photo_is_a_flow(table):
+    target = api({"TARGET_APP": "a"}, **table)
+    assert target.single is None
+    assert isinstance(make_upload(ClientOptions(), PHOTO, context_of(target)), TemplatedUpload)
