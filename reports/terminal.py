@@ -65,10 +65,8 @@ def display_path(path: Path) -> str:
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
-def print_verdict(
-    verdict: Verdict | None, summary: Summary, report_path: Path | None, output: Console | None = None
-) -> None:
-    """Print the verdict with its reasons, every threshold with its observed value, the key figures and the report's path."""
+def print_verdict(verdict: Verdict | None, summary: Summary, output: Console | None = None) -> None:
+    """Print the verdict with its reasons, every threshold with its observed value, and the key figures."""
     out = output or make_console()
     word = verdict_label(verdict)
     mark = [("  " + SIMULATED, "bold magenta")] if verdict and verdict.simulated else []
@@ -93,8 +91,11 @@ def print_verdict(
         out.print()
     for line in describe_endpoints(summary):
         out.print(Text(escape_control_characters(line)), soft_wrap=True)
-    if report_path is not None:
-        out.print(Text(f"Report: {display_path(report_path)}"), soft_wrap=True)
+
+
+def print_report_path(path: Path, output: Console | None = None) -> None:
+    """Print where a page is, in one line however long it is."""
+    (output or make_console()).print(Text(f"Report: {display_path(path)}"), soft_wrap=True)
 
 
 def print_audit(audit: Audit, output: Console | None = None) -> None:

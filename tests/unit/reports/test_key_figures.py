@@ -64,7 +64,7 @@ def test_a_percentile_among_pages_that_were_not_acknowledged_is_infinite(judged)
 def test_page_terminal_junit_and_markdown_use_the_same_words(judged) -> None:
     assert judged.verdict.verdict == "fail", judged.verdict.validity.reasons
     stream, out = screen(200)
-    print_verdict(judged.verdict, judged.summary, None, out)
+    print_verdict(judged.verdict, judged.summary, out)
     texts = [
         junit_xml(judged.summary, judged.verdict, judged.audit),
         summary_markdown(judged.summary, judged.verdict, [], judged.audit),

@@ -53,7 +53,7 @@ def test_a_word_longer_than_the_line_is_continued_and_nothing_is_cut_off():
 @pytest.mark.parametrize("width", [50, 60, 80])
 def test_a_threshold_is_whole_on_every_terminal_and_breached_ones_come_first(width):
     stream, out = screen(width)
-    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), None, out)
+    print_verdict(made_up_run.verdict("fail"), made_up_run.summary(), out)
     found = [line.rstrip() for line in lines(stream)]
     starts = [line.split()[0] for line in found if line.startswith(("held", "BREACHED"))]
     assert starts == ["BREACHED", "BREACHED", "held"]
@@ -89,6 +89,6 @@ def test_a_figure_that_is_true_or_false_is_written_as_such():
     )  # fmt: skip
     stream, out = screen(120)
     verdict = made_up_run.verdict("fail").model_copy(update={"thresholds": [wrong]})
-    print_verdict(verdict, made_up_run.summary(), None, out)
+    print_verdict(verdict, made_up_run.summary(), out)
     (row,) = [line for line in lines(stream) if line.startswith("BREACHED")]
     assert re.split(r" {2,}", row.strip())[2:] == ["true", "false", "true, expected false"]
