@@ -64,7 +64,7 @@ test-models: $(TEST)  ## the incident and metastability, shortened (two minutes;
 	$(BIN)/pytest -m models $(MODELS)
 
 test-browser: $(BROWSER)  ## the report, the documentation site and Locust's web UI in headless Chromium (needs chromium)
-	$(BIN)/pytest -m browser tests/browser
+	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/browser
 
 test-peers: $(TEST)  ## interoperability with servers and clients written by others (needs root, node, npm, curl, nginx, prometheus, fuse3, postgresql)
 	$(BIN)/pytest -n 2 --dist loadfile -m peers tests/integration
