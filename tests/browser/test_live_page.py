@@ -113,7 +113,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         (tmp_path / "watched.toml").write_text(SCENARIO.format(over=over, deadline=deadline), "utf-8")
         (tmp_path / "two.toml").write_text(EXPERIMENT, "utf-8")
         process = await asyncio.create_subprocess_exec(
-            *HARNESS, *arguments, cwd=tmp_path, env=environment(),
+            *HARNESS, *arguments, cwd=tmp_path, env=environment(HARNESS_EXPERIMENT_REPORT="true"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         started.append(process)
