@@ -38,7 +38,7 @@ def _settings() -> dict[str, Any]:
         "environment": environment, "current folder": Path.cwd(), "sys.path": list(sys.path),
         "signal handlers": [signal.getsignal(number) for number in SIGNALS],
         "limit of descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "garbage collector": (gc.isenabled(), gc.get_threshold()),
+        "garbage collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
     }  # fmt: skip
 
 
@@ -50,14 +50,11 @@ class Before:
         self._threads = set(threading.enumerate())
         self._children = _has_children()
         self._settings = _settings()
-        self._frozen = gc.get_freeze_count()
 
     def left(self) -> list[str]:
         """Descriptions of what was added or changed since then; empty if nothing was."""
         now = _settings()
         found = [f"another {name}" for name, value in self._settings.items() if now[name] != value]
-        if gc.get_freeze_count() > self._frozen:  # fewer: some of what was frozen after the collection has ended
-            found.append("frozen objects")
         if not self._children and _has_children():
             # multiprocessing keeps this one to the end of the process, to remove what killed processes leave behind
             getattr(resource_tracker._resource_tracker, "_stop")()  # noqa: B009 - unknown to the type stubs

@@ -15,18 +15,12 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, Any, Any]:
-    """Nothing that is collected is garbage: do not look for any, neither now nor in each test's collections."""
+    """Nothing that is collected is garbage: do not look for any."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """Let the process end as it would have: libraries complain of their objects that are left."""
-    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)
