@@ -291,3 +291,8 @@ def test_over_a_line_a_handshake_costs_its_round_trips(certificate, secure, vers
     assert took_s >= 0.1 * round_trips
     assert connection.tls is not None
     assert connection.tls.round_trips == round_trips - 1
+
+
+def test_a_certificate_file_may_have_comments_in_any_script(certificate):
+    context = make_tls_context("# autorit\u00e9 \u2014 \u7f72\u540d\n" + certificate[0].read_text())
+    assert len(context.get_ca_certs()) == 1
