@@ -8,6 +8,7 @@ from itertools import takewhile
 import gevent
 import numpy as np
 import pytest
+from gevent.event import Event
 
 from harness.analysis.summarise import load_summary
 from harness.base.errors import ExitCode
@@ -33,22 +34,41 @@ def due(options):
     return list(takewhile(lambda read: read.due_s < 0.5, draw_reads(options, STATIONS, 1)))
 
 
+class NotedJournal(JournalWriter):
+    """Says when its first read has been written."""
+
+    def __init__(self, folder, worker):
+        super().__init__(folder, worker)
+        self.has_read = Event()
+
+    def read(self, result):
+        super().read(result)
+        self.has_read.set()
+
+
 class Driven:
     """Readers in this process, and their records."""
 
-    def __init__(self, target, folder, **keys):
+    def __init__(self, target, folder, *, first_alone=False, **keys):
         options = ReaderOptions.model_validate({"rate": "200/s", **keys})
-        self.journal = JournalWriter(folder, 0)
+        self.journal = NotedJournal(folder, 0)
         self.path = folder / journal_file_name(0)
         self.broken: list[int] = []
         self.began = time.monotonic()
         self.due = due(options)
+        reads = self.first_and_then_the_others() if first_alone else iter(self.due)
         self.readers = ReaderDriver(
-            options, iter(self.due), target, self.clock, 60.0, self.journal, on_error=lambda: self.broken.append(1)
+            options, reads, target, self.clock, 60.0, self.journal, on_error=lambda: self.broken.append(1)
         )
 
     def clock(self):
         return time.monotonic() - self.began
+
+    def first_and_then_the_others(self):
+        first, *others = self.due
+        yield first
+        assert self.journal.has_read.wait(60)
+        yield from others
 
     def records(self):
         assert not self.broken
@@ -56,6 +76,19 @@ class Driven:
         records = read_journal(self.path)
         assert set(records["kind"]) <= {RecordKind.READ}
         return records
+
+
+class BusyClock:
+    """A clock that stands still while the machine does: 300 ms that it is away would be the whole run."""
+
+    def __init__(self):
+        self.now_s, self.looked_s = 0.0, time.monotonic()
+
+    def __call__(self):
+        now_s = time.monotonic()
+        self.now_s += min(now_s - self.looked_s, 0.01)  # a sleep from a read to the next takes 5 ms
+        self.looked_s = now_s
+        return self.now_s
 
 
 def outcomes(records):
@@ -92,7 +125,7 @@ def test_no_read_begins_after_the_deadline(server, tmp_path):
     options = ReaderOptions.model_validate({"rate": "200/s"})
     driven = Driven(target_of(server.ready), tmp_path)
     endless = draw_reads(options, STATIONS, 1)
-    readers = ReaderDriver(options, endless, target_of(server.ready), driven.clock, 0.3, driven.journal)
+    readers = ReaderDriver(options, endless, target_of(server.ready), BusyClock(), 0.3, driven.journal)
     readers.start()
     readers.join()
     records = driven.records()
@@ -102,13 +135,12 @@ def test_no_read_begins_after_the_deadline(server, tmp_path):
 
 
 def test_a_path_that_was_read_before_is_revalidated(server, tmp_path):
-    driven = Driven(target_of(server.ready), tmp_path, levels=["nation"], conditional=True)
+    driven = Driven(target_of(server.ready), tmp_path, first_alone=True, levels=["nation"], conditional=True)
     driven.readers.start()
     driven.readers.join()
     records = driven.records()
     assert outcomes(records) == {"accepted"}
-    assert {200, 304} == set(records["status"])
-    assert (records["status"] == 304).sum() > 50
+    assert records["status"].tolist() == [200, *[304] * (len(driven.due) - 1)]
 
 
 def test_a_place_that_is_not_published_is_a_failed_read(server, tmp_path):
