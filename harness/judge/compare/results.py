@@ -105,8 +105,8 @@ def load_comparison(folder: RunFolder) -> Comparison | None:
 def format_percent(ratio: float) -> str:
     """A change or a tolerance as a percentage, with as many digits as are useful.
 
-    >>> [format_percent(ratio) for ratio in (0.05, 0.1234, -0.2, 0.0004, 30.0)]
-    ['5 %', '12 %', '-20 %', '0.04 %', '3,000 %']
+    >>> [format_percent(ratio) for ratio in (0.05, 0.1234, -0.2, 0.0523, 0.00523, 0.0004, 30.0)]
+    ['5 %', '12 %', '-20 %', '5.2 %', '0.5 %', '0.04 %', '3,000 %']
     """
     size = abs(ratio) * 100
     text = f"{size:,.{0 if size >= 9.95 else 1 if size >= 0.095 else 2}f}"

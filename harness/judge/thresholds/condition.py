@@ -215,8 +215,7 @@ def _unit(parsed: ParsedAssertion, name: str, source: ConditionSource) -> Unit:
         return "ratio"
     if source == "rows":
         return "" if name == "count" else "per_s" if name == "rate" else "s"
-    counts = metric.endswith(("_count", "_bucket"))
-    base = "" if counts else unit_from_name(metric.removesuffix("_total").removesuffix("_sum"))
+    base = unit_from_name(metric.removesuffix("_total").removesuffix("_sum"))
     if name == "rate":  # seconds per second are a ratio, such as the CPU of a process; a histogram's rate counts events
         return {"B": "B/s", "s": "per_s" if source == "histogram" else "ratio"}.get(base, "per_s")
     if name == "count" and source != "counter":

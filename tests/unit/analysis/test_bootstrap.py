@@ -135,6 +135,12 @@ def test_blocks_are_as_long_as_neighbours_are_alike():
     assert lengths[0.0] < 5 < lengths[0.5] < 20 < lengths[0.9]
 
 
+def test_blocks_are_as_long_whatever_the_unit():
+    series = chained(np.random.default_rng(8), 400, 0.7)
+    assert block_length(1000.0 * series) == pytest.approx(block_length(series))
+    assert block_length(0.001 * series) == pytest.approx(block_length(series))
+
+
 def test_a_series_that_never_changes_needs_no_blocks():
     assert block_length(np.full(100, 3.0)) == 1.0
 

@@ -99,6 +99,11 @@ def test_a_run_that_starts_within_working_hours_has_no_work_before_its_start():
     assert hours(MANGLI, recapitulate([uploads(MANGLI, 0)], options(t0="13h"))) == (0, 0, 1)
 
 
+def test_less_than_a_second_of_work_ends_within_the_second():
+    work = WorkingHours(9 * HOUR_S, 21 * HOUR_S, 0.0, 1)
+    assert work.end_at(0.25) == DAY_S + 9 * HOUR_S + 0.25
+
+
 def test_entering_a_station_by_hand_takes_longer():
     assert hours(MANGLI, recapitulate([uploads(MANGLI, 9, 9, by_hand=1)], options(by_hand="30m"))) == (9, 9, 11.5)
 

@@ -36,6 +36,8 @@ def test_seeds_are_summarised_with_their_verdicts_and_thresholds():
     found = summarise_seeds(runs, name="n", title="", deadline_s=10.0, time_scale=1.0)
     assert (found.seeds, found.verdicts, found.unsafe) == ([1, 2, 3], {"pass": 2, "fail": 1, "invalid": 0}, 0)
     assert (found.thresholds[0].held, found.thresholds[0].seeds) == (2, 3)
+    alone = summarise_seeds(runs[:1], name="n", title="", deadline_s=10.0, time_scale=1.0)
+    assert (alone.thresholds[0].held, alone.thresholds[0].seeds) == (0, 1)
     assert (
         seeds_finding(found)
         == "By the deadline 40 % of the stations are complete in the median of 3 seeds (20 % to 60 % in 90 %)"

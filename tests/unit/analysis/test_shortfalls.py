@@ -54,6 +54,29 @@ def test_the_backlog_is_what_is_due_and_neither_acknowledged_nor_given_up(tmp_pa
     assert (found.typical_wait_s, found.last_delivery_s, found.last_rate_per_s) == (2.25, 3.0, 0.0)
 
 
+def test_three_seconds_are_enough_to_fall_short_and_two_are_not():
+    short = falls(rate((3, 10.0)), rate((3, 1.0)))
+    assert [(fall.start_s, fall.end_s, fall.missing) for fall in short] == [(0.0, 3.0, 27.0)]
+    assert falls(rate((2, 10.0)), rate((2, 1.0))) == []
+
+
+def test_a_gap_of_three_seconds_counts_and_one_of_two_does_not():
+    def gap(seconds: int) -> np.ndarray:
+        return rate((20, 10.0), (seconds, 0.0), (10, 10.0 + seconds), (30 - seconds, 10.0))
+
+    assert [(fall.start_s, fall.end_s) for fall in falls(rate((60, 10.0)), gap(3))] == [(20.0, 23.0)]
+    assert falls(rate((60, 10.0)), gap(2)) == []
+
+
+def test_a_backlog_that_is_given_up_at_the_end_is_no_longer_to_be_caught_up():
+    lines = backlog_of(rate((20, 10.0), (10, 0.0)), rate((15, 10.0), (15, 0.0)))
+    (fall,) = find_shortfalls(lines)
+    assert (fall.start_s, fall.end_s, fall.caught_up) == (15.0, 30.0, False)
+    lines.outstanding.value[-1] = 0.0
+    (fall,) = find_shortfalls(lines)
+    assert (fall.start_s, fall.end_s, fall.caught_up) == (15.0, 30.0, True)
+
+
 def test_the_last_rate_is_that_of_the_last_quarter(tmp_path):
     run = RunBuilder(tmp_path / "run", stations=8, deadline_s=8.0)
     for page in range(8):

@@ -4,7 +4,9 @@ import heapq
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from harness.analysis import sustained
 from harness.analysis.sustained import judge_sustained
 
 
@@ -52,6 +54,15 @@ def test_twice_the_capacity_grows_by_what_is_left_over():
 @pytest.mark.parametrize(("rate", "state"), [(19.0, "sustained"), (21.0, "grows")])
 def test_five_percent_beside_the_capacity_is_told_apart_in_a_minute(rate, state):
     assert judged(rate, 60).state == state
+
+
+def test_the_growth_has_its_interval_of_95_percent():
+    means = np.array([2.0, 2.4, 2.3, 2.9, 3.0, 3.1])
+    slope, half = sustained._slope(means, 2.0)
+    times = 2.0 * np.arange(len(means))
+    expected = stats.linregress(times, means)
+    assert slope == pytest.approx(expected.slope)
+    assert half == pytest.approx(stats.t.ppf(0.975, len(means) - 2) * expected.stderr)
 
 
 def test_response_times_that_still_look_good_do_not_hide_a_growing_queue():

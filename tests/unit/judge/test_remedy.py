@@ -78,6 +78,39 @@ def test_timeouts_while_sending_call_for_uploads_that_are_resumed() -> None:
     assert found(OUTBOX | {"server": {"workers": 8}}, attempts=attempts).settings == ("client.protocol=tus",)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "resumes"), [("multipart", True), ("put", True), ("tus", False), ("steps", False)]
+)
+def test_only_uploads_that_begin_again_from_their_first_byte_are_resumed_instead(protocol: str, resumes: bool) -> None:
+    attempts = {"by_outcome": {"accepted": 1049, "timeout_send": 230}}
+    scenario = {"client": {"protocol": protocol, "retry": {"strategy": "outbox"}}, "server": {"workers": 8}}
+    settings = found(scenario, attempts=attempts).settings
+    assert (settings == ("client.protocol=tus",)) is resumes
+
+
+@pytest.mark.parametrize(("workers", "busy"), [(None, 8.0), (8, None), (8, 7.0)])
+def test_workers_are_multiplied_only_if_all_of_a_known_number_were_busy(
+    workers: int | None, busy: float | None
+) -> None:
+    figures = summary(server={"workers_busy_max": busy})
+    scenario = OUTBOX | {"server": {"workers": workers}}
+    assert first_remedy(record(scenario=scenario), figures, verdict("fail")) is None
+
+
+def test_a_server_of_which_nothing_can_be_changed_leaves_patience_to_the_clients() -> None:
+    remedy = found({"client": {"retry": {"strategy": "immediate"}}}, own_server=False)
+    assert (remedy.title, remedy.settings) == ("Let stations keep their photos", ("client.retry.strategy=outbox",))
+
+
+def test_the_title_says_which_side_is_changed() -> None:
+    storm = {"amplification": 5.0, "by_outcome": {"timeout_response": 4532, "accepted": 246}}
+    retries = {"client": {"retry": {"strategy": "immediate"}}}
+    alone = found(retries, False, attempts=storm)
+    both = found(retries | {"server": {"workers": 4, "shed": "none"}}, attempts=storm)
+    assert alone.title == "Let stations keep their photos and retry later"
+    assert both.title == "Bound the server's queue, and let stations retry later"
+
+
 def test_busy_workers_are_multiplied_by_the_pages_that_they_should_have_delivered() -> None:
     few = {"delivered": 320, "delivered_by_deadline": 320}
     remedy = found(OUTBOX | {"server": {"workers": 8}}, pages=few)

@@ -62,6 +62,13 @@ def test_the_same_seeds_on_both_sides_have_the_interval_of_their_differences():
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
 
 
+def test_a_change_knows_how_many_runs_its_smaller_side_has():
+    seeds = [1, 2, 3, 4]
+    assert change(side(BEFORE, seeds), side(AFTER[:4], seeds)).runs == 4
+    assert change(side(BEFORE), side(AFTER)).runs == 4
+    assert change(side(BEFORE[:1]), side(AFTER)).runs == 1
+
+
 def test_figures_that_are_infinite_in_some_runs_leave_the_change_open():
     found = change(side([1.0, 2.0]), side([math.inf, 2.0]))
     assert (found.estimate, found.low, found.high) == (0.0, -math.inf, math.inf)

@@ -53,7 +53,8 @@ def test_every_window_is_understood(window, span, over_s):
         ("max(process_resident_memory_bytes)", "B"), ("max(harness_loop_lag_seconds)", "s"),
         ("avg(mock_server_service_seconds)", "s"), ("rate(mock_server_service_seconds)", "per_s"),
         ("count(mock_server_service_seconds_sum)", "s"), ("count(harness_response_seconds_bucket)", ""),
-        ('ratio(harness_response_seconds_bucket{le="1"})', "ratio"),
+        ('ratio(harness_response_seconds_bucket{le="1"})', "ratio"), ("rate(mock_server_stored_bytes_total)", "B/s"),
+        ('last(node_load_seconds_bucket{target="node"})', ""), ('last(x_bytes_count{target="node"})', ""),
     ],
 )  # fmt: skip
 def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):

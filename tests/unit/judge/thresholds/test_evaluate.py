@@ -99,6 +99,32 @@ def test_no_data_is_a_failure_whatever_is_asserted(nothing, assertion):
     assert found.reason != ""
 
 
+@pytest.mark.parametrize("compare", ["<", ">"])
+def test_a_rate_in_no_time_is_no_value(tmp_path, compare):
+    made = RunBuilder(tmp_path / "run", warm_up_s=10.0)
+    made.attempt(0)
+    found = held(figures_of(made.finish(at_s=10.0)), f"rate(deliveries) {compare} 1")
+    assert (found.passed, found.observed, found.reason) == (False, None, "no time passed")
+
+
+def test_what_is_acknowledged_just_when_the_warm_up_ends_is_delivered_after_it(tmp_path):
+    made = RunBuilder(tmp_path / "run", stations=2, warm_up_s=10.0)
+    made.attempt(0, due_s=9.0, done_s=10.0)
+    made.attempt(1, due_s=9.0, done_s=9.999)
+    assert held(figures_of(made.finish(at_s=20.0)), "count(deliveries) > 0").observed == 1.0
+
+
+def test_a_window_that_the_run_did_not_have_is_named(run):
+    found = held(run, 'max(response_seconds) < 1s during "brownout"')
+    assert (found.passed, found.observed, found.reason) == (False, None, "no data: the run had no fault brownout")
+
+
+def test_a_series_that_was_never_scraped_is_named_with_or_without_its_labels(run):
+    why = "no data: no scrape has a series mock_server_shed_total"
+    assert held(run, "count(mock_server_shed_total) < 9").reason == why
+    assert held(run, 'count(mock_server_shed_total{reason="codel"}) < 9').reason == f"{why} with these labels"
+
+
 def test_too_small_a_sample_fails_with_the_size_it_needs(run):
     found = held(run, "p99(response_seconds) < 100s")
     assert (found.passed, found.observed) == (False, None)

@@ -98,6 +98,8 @@ ROWS = [
     ('count(deliveries{form="ppwp"}) {} {}', 59, ">=", "59", "60"),
     ('count(deliveries{kelurahan!="3509191001"}) {} {}', 29, ">=", "29", "30"),
     ('count(deliveries{phase="brownout"}) {} {}', 9, ">=", "9", "10"),
+    ('count(deliveries{kelurahan="3509191002", form="ppwp"}) {} {}', 29, ">=", "29", "30"),
+    ('count(deliveries{station="3509191001003", kelurahan="3509191001"}) {} {}', 1, ">=", "1", "2"),
     ('max(response_seconds) {} {} during "brownout"', 1.0, "<=", "1s", "999ms"),
     ('avg(response_seconds) {} {} after "brownout"', (0.05 + 29 * 0.2 + 0.5) / 31, "<", "250ms", "200ms"),
     ('rate(attempts) {} {} during "brownout"', 1.9, "<", "2", "1.9"),
@@ -263,3 +265,9 @@ def test_the_warm_up_is_in_no_threshold(tmp_path):
     assert held(figures, "count(attempts) == 2").passed
     assert held(figures, "max(response_seconds) < 1s").passed
     assert held(figures, "rate(attempts) > 0").observed == pytest.approx(2 / 15)
+
+
+def test_a_station_that_does_not_lie_in_the_place_is_not_selected(run):
+    for place in ('station="3509191001003", kelurahan="3509191002"', 'kelurahan="3509191002", station="3509191001003"'):
+        found = held(run, f"count(deliveries{{{place}}}) < 9")
+        assert (found.passed, found.observed) == (False, None)

@@ -76,6 +76,14 @@ def test_codel_lets_a_queue_stand_whose_waits_are_as_long_as_the_target(target, 
     assert ("codel" in reasons) is refused
 
 
+def test_codel_begins_by_admitting():
+    desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
+    # Nobody has asked before these two are there: they came without being admitted, as jobs of a server that restarts.
+    desk.pool.submit(Job(lambda: 3600.0, lambda _job, _end: None))
+    desk.pool.submit(Job(lambda: 3600.0, lambda _job, _end: None))
+    assert desk.arrive() is None
+
+
 def test_codel_takes_workers_that_finish_nothing_for_a_standing_queue():
     desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
     assert [desk.arrive(3600.0), desk.arrive(3600.0)] == [None, None]
@@ -134,6 +142,16 @@ def test_vegas_grows_by_one_step_while_a_short_queue_stands():
     assert vegas._limit == pytest.approx(20 + 1.301, abs=0.001)
 
 
+def test_vegas_leaves_a_queue_of_just_alpha_as_it_is():
+    vegas = VegasLimit(10)
+    vegas.sample(0.1, 10)
+    vegas.sample(0.1 / 0.75, 10)  # q = ceil(10 * 0.25) = 3 = alpha
+    assert vegas._limit == 10.0
+    vegas._limit = 9.0
+    vegas.sample(0.1 / 0.7, 10)  # q = ceil(9 * 0.3) = 3, and the step is at least 1
+    assert vegas._limit == 9.0
+
+
 def test_vegas_measures_the_shortest_time_again_after_thirty_samples_for_each_of_its_limit():
     vegas = VegasLimit(20)  # and no greater
     vegas.sample(0.1, 20)
@@ -152,6 +170,10 @@ def test_gradient2_forgets_a_load_that_has_gone_faster():
     gradient._long_s, gradient._samples = 1.0, 10_000
     gradient.sample(0.4, 0)
     assert gradient._long_s == pytest.approx((1.0 - 0.6 / 600) * 0.95)
+    second = Gradient2Limit(1000)
+    second._long_s, second._samples = 1.5, 1
+    second.sample(0.5, 0)
+    assert second._long_s == 1.0, "just twice as long"
     gradient._long_s = 1.0
     gradient.sample(0.51, 0)
     assert gradient._long_s == pytest.approx(1.0 - 0.49 / 600), "not yet more than twice as long"

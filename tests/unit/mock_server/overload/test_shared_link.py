@@ -42,6 +42,37 @@ def test_a_limit_above_the_equal_part_binds_once_the_others_have_left() -> None:
     assert math.isinf(limited.finished_s)
 
 
+def test_a_slow_sender_that_is_through_leaves_what_the_others_have_received_as_it_was() -> None:
+    link = SharedLink(100.0)
+    slow, fast = link.start(0.0, 10.0, limit_bytes_per_s=10.0), link.start(0.0, 180.0)
+    assert link.take_finished(1.0) == [slow]
+    assert link.remaining_bytes(1.0, fast) == 90.0
+    assert link.next_finish_s() == pytest.approx(1.9)
+
+
+def test_who_is_through_first_is_next_whoever_began_first() -> None:
+    link = SharedLink(100.0)
+    slow, fast = link.start(0.0, 1000.0, limit_bytes_per_s=10.0), link.start(0.0, 90.0)
+    assert link.next_finish_s() == 1.0
+    assert link.take_finished(1.0) == [fast]
+    assert link.next_finish_s() == 100.0
+    assert link.take_finished(100.0) == [slow]
+
+
+def test_slow_senders_are_counted_until_the_last_has_left() -> None:
+    link = SharedLink(100.0)
+    slow = [link.start(0.0, 10.0, limit_bytes_per_s=limit) for limit in (0.1, 0.2, 0.3)]
+    assert (len(link), link.sharing) == (3, 0)
+    assert link.used_bytes_per_s == pytest.approx(0.6)
+    link.cancel(1.0, slow[1])
+    assert len(link) == 2
+    link.cancel(1.0, slow[0])
+    assert len(link) == 1
+    assert link.used_bytes_per_s == pytest.approx(0.3)
+    link.cancel(1.0, slow[2])
+    assert (len(link), link.used_bytes_per_s) == (0, 0.0), "exactly: no rounding error is left over"
+
+
 def test_a_cancelled_transfer_leaves_its_part_to_the_others_and_never_finishes() -> None:
     link = SharedLink(100.0)
     leaves, stays = link.start(0.0, 100.0), link.start(0.0, 100.0)
@@ -72,6 +103,7 @@ def test_transfers_of_equal_size_that_begin_together_end_together() -> None:
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="must be above 0, not 0 bytes/s"):
         SharedLink(0.0)
+    assert SharedLink(0.5).rate_bytes_per_s == 0.5
 
 
 def test_an_event_takes_hardly_more_steps_with_ten_times_as_many_transfers() -> None:
