@@ -100,6 +100,10 @@ class RunBuilder:
         record = AttemptRecord(outcome, status, page=resource, due_s=due_s, sent_s=due_s, done_s=due_s + took_s)
         self._writers[worker].read(record)
 
+    def step(self, record: AttemptRecord, *, worker: int = 0) -> None:
+        """Add one request of an attempt that takes several."""
+        self._writers[worker].step(record)
+
     def gave_up(self, page: int, *, attempts: int, at_s: float, reason: GiveUpReason, worker: int = 0) -> None:
         """Add that a page was given up."""
         self._writers[worker].gave_up(page, attempts, at_s, reason)

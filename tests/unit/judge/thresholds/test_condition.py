@@ -61,6 +61,13 @@ def test_the_unit_follows_from_the_metric_and_the_aggregation(subject, unit):
     assert parse_condition(f"{subject} < 1").unit == unit
 
 
+def test_a_group_of_the_users_own_is_a_label_of_rows_only():
+    (matcher,) = parse_condition('count(deliveries{"district"="North"}) > 1').matchers
+    assert (matcher.label, matcher.value) == ("district", "North")
+    with pytest.raises(InvalidAssertionError, match='has no label "district"'):
+        parse_condition('count(mock_server_shed_total{"district"="North"}) > 1')
+
+
 @pytest.mark.parametrize(
     ("subject", "source"),
     [
