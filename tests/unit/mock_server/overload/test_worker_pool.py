@@ -50,6 +50,13 @@ def test_workers_serve_side_by_side_and_the_rest_waits():
     assert bench.jobs["c"].wait_s == 1.0
 
 
+def test_work_that_takes_no_time_is_done_at_once():
+    bench = Bench(workers=1)
+    bench.submit("a", 0.0)
+    assert bench.ends == {"a": (JobEnd.SERVED, 0.0)}
+    assert (bench.pool.busy, bench.pool.depth) == (0, 0)
+
+
 @pytest.mark.parametrize(("discipline", "order"), [("fifo", "abcde"), ("lifo", "aedcb")])
 def test_the_discipline_says_who_is_next(discipline, order):
     bench = Bench(workers=1, discipline=discipline)
