@@ -48,7 +48,7 @@ class Goal:
 
 
 GOALS = (
-    Goal("small", "k6", 0.6),
+    Goal("small", "k6", 0.8),
     Goal("photos", "k6", 0.4),
     Goal("photos", "wrk", 1.3),
     Goal("saturation", "", 10_000.0),

@@ -8,6 +8,7 @@ import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -104,7 +105,12 @@ def describe_host() -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """The `versions` of run.json: Python and each package whose version can change a measured figure."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return {"python": platform.python_version(), **_installed_versions()}
+
+
+@cache  # a search plays hundreds of runs in one process, and each look reads a file of every package
+def _installed_versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def available_cores(read: Callable[[str], str] | None = None) -> int:
