@@ -49,7 +49,7 @@ def test_a_ratio_is_taken_round_by_round_even_where_a_round_is_missing():
     assert (k6.ratio.least, k6.ratio.greatest, k6.ratio.rounds) == (0.5, 0.9, 2)
 
 
-@pytest.mark.parametrize(("ours_us", "met"), [(59.0, True), (60.0, True), (61.0, False)])
+@pytest.mark.parametrize(("ours_us", "met"), [(79.0, True), (80.0, True), (81.0, False)])
 def test_a_goal_is_met_up_to_its_limit(ours_us, met):
     found = {
         (one.goal.case, one.goal.against): one
