@@ -54,6 +54,7 @@ def test_a_threshold_that_nothing_can_fail_is_refused_as_on_the_command_line(tmp
         harness.simulate(scenario, out=tmp_path / "run")
 
 
+@pytest.mark.heavy
 def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
     with pytest.raises(
         harness.RunFailedError, match=r'server\.worker is not a known key; did you mean "workers"'

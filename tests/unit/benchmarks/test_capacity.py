@@ -20,6 +20,7 @@ def test_the_truth_is_that_of_a_queue():
     assert np.all(np.diff(PlantedServer.draw(0).truth()) >= 0)
 
 
+@pytest.mark.heavy
 def test_a_search_claims_what_is_true_and_a_wrong_claim_is_noticed():
     server = PlantedServer.draw(3)
     passes, fails = search(server, 1)

@@ -17,6 +17,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.heavy
 def test_the_first_line_names_the_schema_beside_it():
     init("mine")
     assert Path("mine.toml").read_text("utf-8").splitlines()[0] == f"#:schema ./{SCHEMA_FILE}"

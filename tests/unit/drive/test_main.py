@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 LOOKS = """
 import json
 from importlib import metadata
@@ -29,6 +31,7 @@ def start(program: str) -> tuple[int, bool, dict[str, list[str]]]:
     return tuple(json.loads(done.stdout))
 
 
+@pytest.mark.heavy
 def test_it_patches_what_locust_patches_and_looks_at_the_packages_once():
     looks_of_locust, _, patched_by_locust = start("")
     looks, looking_works, patched = start("from harness.drive.__main__ import patch_once\npatch_once()\n")

@@ -92,6 +92,7 @@ def test_a_restarted_server_takes_nothing_away():
     assert columns.gauge("mock_server_faults_injected_total") == {"x": 2.0}
 
 
+@pytest.mark.heavy
 def test_many_columns_are_merged_and_nothing_is_lost():
     worker, columns = Worker(), Columns(["worker-0"])
     seconds = 3 * MOST_COLUMNS

@@ -132,6 +132,7 @@ async def test_a_chart_is_an_image(runs: Path) -> None:
     assert "did you mean" in await refusal(runs, "chart", run="a-run", name="throughpt")
 
 
+@pytest.mark.heavy
 async def test_a_simulation_becomes_a_run_of_its_own(runs: Path) -> None:
     changes = {"stations.count": 2, "photos.size": "4KB", "photos.bank": 1, "seed": 3}
     found = await answer(runs, "simulate_scenario", scenario="smoke", changes=changes)

@@ -39,6 +39,7 @@ def test_another_choice_of_what_is_read_keeps_the_times():
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("workers", [2, 3, 7])
 def test_workers_make_every_read_once_between_them(workers):
     shares = [until(readers(), 60.0, rank=rank, workers=workers) for rank in range(workers)]

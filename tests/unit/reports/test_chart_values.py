@@ -73,6 +73,7 @@ def test_units_are_those_of_the_axis():
     assert {"s", "ratio", "B"} <= set(units["generator"])
 
 
+@pytest.mark.heavy
 def test_the_cells_of_the_heat_map_count_every_response():
     data = made_up_run.series()
     (cells,) = [panel["cells"] for panel in values_of(named("responses"))["panels"] if panel["cells"]]

@@ -271,6 +271,7 @@ def test_a_peak_is_labelled_where_it_was_and_not_at_the_lines_end() -> None:
     assert figure.axes[1].yaxis.get_major_formatter()(2000.0, 0) == "2,000"
 
 
+@pytest.mark.heavy
 def test_what_the_server_can_bear_is_a_line_in_its_panel() -> None:
     limited = server_of(np.full(72, 20.0), server_limits=ServerLimits(workers=8, queue_capacity=64))
     figure = draw("server", limited)

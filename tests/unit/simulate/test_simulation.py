@@ -299,6 +299,7 @@ def test_the_same_seed_gives_the_same_records_byte_for_byte_and_another_seed_oth
     assert first.rows.tobytes() != play(**tables, seed=2).rows.tobytes()
 
 
+@pytest.mark.heavy
 def test_phones_and_requests_of_stations_that_are_done_are_freed_while_the_simulation_plays():
     gc.collect()
     gc.disable()  # as the simulation does: what is left are cycles

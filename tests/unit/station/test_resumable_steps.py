@@ -170,6 +170,7 @@ RESPONSES = st.builds(
 )
 
 
+@pytest.mark.heavy
 @given(st.lists(RESPONSES, min_size=100, max_size=100), st.sampled_from([None, 300]))
 def test_whatever_a_server_answers_an_attempt_ends_and_asks_for_bytes_of_the_photo(responses, chunk):
     machine = steps(chunk)
