@@ -107,7 +107,7 @@ def speed_table(costs: list[SimulationCost]) -> str:
         lines.append(
             f"| {cost.title} | {cost.attempts:,} | {cost.cpu_s:.1f} s | {goal} | {further} | {cost.peak_bytes / 1e6:,.0f} MB |"
         )
-    where = f"Python {platform.python_version()}, one core of {len(os.sched_getaffinity(0))}"
+    where = f"Python {platform.python_version()}, one core of {os.cpu_count()}"
     return "\n".join([f"Measured by `python -m benchmarks.twin_speed` ({where}):", "", *lines]) + "\n"
 
 
