@@ -62,7 +62,7 @@ def test_a_misfiled_page_is_listed_under_its_own_key_with_the_place_where_it_was
     (page,) = found.pages["misfiled"]
     assert page.station == "3509191001001"
     assert [copy.station for copy in page.found] == ["3509191001999"]
-    assert [copy.stored_at for copy in page.found] == [stored["stored_at"] for stored in (made.stored_row(0),)]
+    assert [copy.stored_at for copy in page.found] == [made.stored_row(0)["stored_at"]]
 
 
 @pytest.mark.heavy

@@ -76,14 +76,6 @@ def test_codel_lets_a_queue_stand_whose_waits_are_as_long_as_the_target(target, 
     assert ("codel" in reasons) is refused
 
 
-def test_codel_begins_by_admitting():
-    desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
-    # Nobody has asked before these two are there: they came without being admitted, as jobs of a server that restarts.
-    desk.pool.submit(Job(lambda: 3600.0, lambda _job, _end: None))
-    desk.pool.submit(Job(lambda: 3600.0, lambda _job, _end: None))
-    assert desk.arrive() is None
-
-
 def test_codel_takes_workers_that_finish_nothing_for_a_standing_queue():
     desk = Desk(shed="codel", codel_target="2s", codel_interval="10s", queue_capacity=1000)
     assert [desk.arrive(3600.0), desk.arrive(3600.0)] == [None, None]
